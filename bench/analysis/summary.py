@@ -1,0 +1,226 @@
+"""Repeats of one cell -> one time with its interval, spread, phases and pipeline stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean, median, stdev
+
+from bench.analysis.results import CellSummary, Counts, Headline, Interval, RunValue, Share
+from bench.model import PHASES, STAGES, Run
+
+LEVEL = 0.95
+MEDIAN_FROM = 10  # runs from which the median's interval is narrow enough to be of use
+
+GEOMETRIC = "geometric mean, Student t on log times"
+MEDIAN = "median, interpolated order statistics"
+SINGLE = "one run, no interval"
+
+
+def headline(run: Run) -> Headline | None:
+    """Return the run's headline time (s): the median of its passes from max(1, ``warmups``) on.
+
+    Where no such pass exists, the cold pass 0 if it is the only one; without any pass the phase
+    ``work``. None for a run that did not end ok or has no such figure.
+    """
+    if run.status != "ok":
+        return None
+    first = max(1, run.warmups)
+    counted = run.passes[first:]
+    last = len(run.passes) - 1
+    if counted:
+        which = f"pass {first}" if last == first else f"median of passes {first} to {last}"
+        return Headline(seconds=median(counted), which=which)
+    if len(run.passes) == 1:
+        return Headline(seconds=run.passes[0], which="cold pass 0, the only one")
+    if not run.passes and "work" in run.phases:
+        return Headline(seconds=run.phases["work"], which="whole work, no passes reported")
+    return None
+
+
+def estimate(seconds: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Return the middle of positive times (s) with its confidence interval; None without any.
+
+    Below 10 runs the geometric mean with Student's t on log times, from 10 on the median with
+    interpolated order statistics; one run has no interval.
+    """
+    if not seconds:
+        return None
+    if len(seconds) == 1:
+        return Interval(mid=seconds[0], method=SINGLE, n=1)
+    if len(seconds) < MEDIAN_FROM:
+        return geometric_mean(seconds, level)
+    return median_interval(seconds, level)
+
+
+def geometric_mean(seconds: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the geometric mean of at least two positive times with a t interval on their logs.
+
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25, applied to
+    log(time); exact where times are lognormal.
+    """
+    n = len(seconds)
+    logs = [math.log(value) for value in seconds]
+    centre = fmean(logs)
+    half = t_quantile(0.5 + level / 2, n - 1) * stdev(logs) / math.sqrt(n)
+    return Interval(
+        mid=math.exp(centre),
+        low=math.exp(centre - half),
+        high=math.exp(centre + half),
+        level=level,
+        method=GEOMETRIC,
+        n=n,
+        note="all runs took equally long" if half == 0 else "",
+    )
+
+
+def median_interval(seconds: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the median with a distribution-free interval from interpolated order statistics.
+
+    Source: Hettmansperger and Sheather, "Confidence intervals based on interpolated order
+    statistics", Statistics & Probability Letters 4 (1986) 75-79, equation for lambda. Where the
+    whole range attains less than ``level``, the range is given with the level it attains.
+    """
+    ordered = sorted(seconds)
+    n = len(ordered)
+    mid = median(ordered)
+    if _coverage(n, 1) <= level or n < 3:
+        attained = _coverage(n, 1)
+        low, high, note = ordered[0], ordered[-1], "the whole range of the runs"
+    else:
+        k = max(k for k in range(1, (n + 1) // 2 + 1) if _coverage(n, k) >= level)
+        outer, inner = _coverage(n, k), _coverage(n, k + 1)
+        part = (outer - level) / (outer - inner)
+        weight = (n - k) * part / (k + (n - 2 * k) * part)
+        low = (1 - weight) * ordered[k - 1] + weight * ordered[min(k, n - 1)]
+        high = (1 - weight) * ordered[n - k] + weight * ordered[max(n - k - 1, 0)]
+        low, high, attained = min(low, mid), max(high, mid), level
+        note = f"between the exact levels {inner:.4g} and {outer:.4g}"
+    return Interval(mid=mid, low=low, high=high, level=attained, method=MEDIAN, n=n, note=note)
+
+
+def _coverage(n: int, k: int) -> float:
+    """Return the level (0..1) of the interval from the k-th smallest to the k-th largest of n."""
+    tail = sum(math.comb(n, i) for i in range(k))
+    return float(max(0.0, 1 - 2 * tail / 2**n))
+
+
+def t_quantile(probability: float, freedom: float) -> float:
+    """Return Student's t quantile (Student 1908) for a possibly fractional ``freedom`` > 0."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
+
+
+def variation(seconds: Sequence[float]) -> float | None:
+    """Return the coefficient of variation, sample sd over mean (0.1 = 10 %); None below 2 runs."""
+    return stdev(seconds) / fmean(seconds) if len(seconds) > 1 and fmean(seconds) > 0 else None
+
+
+def count(runs: Iterable[Run], counted: Iterable[str]) -> Counts:
+    """Count runs by status; ok runs whose id is not in ``counted`` are superseded."""
+    ids = set(counted)
+    found = list(runs)
+    number = {
+        status: sum(run.status == status for run in found)
+        for status in ("failed", "timeout", "skipped")
+    }
+    fresh = sum(run.status == "ok" and run.run in ids for run in found)
+    stale = sum(run.status == "ok" and run.run not in ids for run in found)
+    return Counts(ok=fresh, superseded=stale, **number)
+
+
+def phases(runs: Sequence[Run]) -> tuple[Share, ...]:
+    """Return the median seconds of each phase over the runs that have it, in their order."""
+    return _shares([dict(run.phases) for run in runs], (*PHASES[:4],))
+
+
+def stages(runs: Sequence[Run]) -> tuple[Share, ...]:
+    """Return the median wall seconds of each pipeline stage in the passes of the headline.
+
+    A pass' seconds outside all stages are the stage ``other``.
+    """
+    return _shares([stage_seconds(run) for run in runs if run.stages], (*STAGES, "other"))
+
+
+def stage_seconds(run: Run) -> dict[str, float]:
+    """Return one run's median wall seconds by stage over the passes that make its headline."""
+    numbers = range(max(1, run.warmups), len(run.passes)) or range(min(1, len(run.passes)))
+    if not run.passes:
+        numbers = range(1)
+    found: dict[str, list[float]] = {}
+    for number in numbers:
+        walls: dict[str, float] = {}
+        for stage in run.stages:
+            if stage.number == number:
+                walls[stage.name] = walls.get(stage.name, 0.0) + stage.wall
+        if walls and number < len(run.passes):
+            walls["other"] = max(0.0, run.passes[number] - sum(walls.values()))
+        for name, wall in walls.items():
+            found.setdefault(name, []).append(wall)
+    return {name: median(values) for name, values in found.items()}
+
+
+def _shares(rows: Sequence[dict[str, float]], order: Sequence[str]) -> tuple[Share, ...]:
+    """Return the median of each name over the rows that have it; known names first."""
+    extra = sorted({name for row in rows for name in row} - set(order) - {"teardown"})
+    middles: dict[str, tuple[float, int]] = {}
+    for name in (*order, *extra):
+        values = [row[name] for row in rows if name in row]
+        if values:
+            middles[name] = (median(values), len(values))
+    total = sum(value for value, _ in middles.values())
+    return tuple(
+        Share(name=name, seconds=value, share=value / total if total > 0 else None, n=n)
+        for name, (value, n) in middles.items()
+    )
+
+
+def cell(
+    identity: str, curve: str, runs: Sequence[Run], counted: Sequence[Run], level: float = LEVEL
+) -> CellSummary:
+    """Summarize one point of the study: all its ``runs``, of which ``counted`` make the figures."""
+    first = runs[0].cell
+    found = [(run, headline(run)) for run in counted]
+    values = tuple(
+        RunValue(run=run.run, seconds=head.seconds) for run, head in found if head is not None
+    )
+    seconds = [value.seconds for value in values]
+    positive = all(value > 0 for value in seconds)
+    cpu = [run.worker_cpu for run in counted if run.worker_cpu is not None]
+    cold = [run.passes[0] for run in counted if run.passes]
+    return CellSummary(
+        id=identity,
+        curve=curve,
+        workload=first.workload,
+        environment=first.environment,
+        workers=first.workers,
+        factors=first.factors,
+        counts=count(runs, [run.run for run in counted]),
+        which="; ".join(sorted({head.which for _, head in found if head is not None})),
+        seconds=estimate(seconds, level) if positive else None,
+        cv=variation(seconds),
+        cold=median(cold) if cold else None,
+        worker_cpu=median(cpu) if cpu else None,
+        phases=phases(counted),
+        stages=stages(counted),
+        stages_mode=" and ".join(sorted({run.stages_mode for run in counted})),
+        runs=values,
+        note=_note(runs, counted, values, positive),
+    )
+
+
+def _note(
+    runs: Sequence[Run], counted: Sequence[Run], values: Sequence[RunValue], positive: bool
+) -> str:
+    """Say in words what keeps a cell from having a time, or part of its runs from counting."""
+    if not counted:
+        last = max(runs, key=lambda run: run.run)
+        return f"no run ended ok; the last one {last.status}: {last.reason or 'no reason given'}"
+    if not positive:
+        return "a run reports a time of 0 s, so no middle is given"
+    if not values:
+        return "no run reports the time of its work"
+    if len(values) < len(counted):
+        return f"{len(counted) - len(values)} ok runs report no time of their work"
+    return ""

@@ -1,0 +1,5 @@
+"""The command ``benchcast``: one small file a verb; the only place that catches BenchError."""
+
+from bench.cli.app import main
+
+__all__ = ["main"]

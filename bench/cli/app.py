@@ -1,0 +1,104 @@
+"""The command itself: its verbs, and how every error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+import bench
+from bench.cli import cleanup, doctor, init, listing, plan, report, run, show
+from bench.errors import BenchError
+
+INTERRUPTED = 3
+
+app = typer.Typer(
+    name="benchcast",
+    help="Run the same Spark and TensorFlow work everywhere, at growing worker counts, and see "
+    "how it scales.",
+    no_args_is_help=False,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("init")(init.init)
+app.command("doctor")(doctor.doctor)
+app.command("list")(listing.list_)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("show")(show.show)
+app.command("cleanup")(cleanup.cleanup)
+
+OVERVIEW = """\
+benchcast: the same Spark and TensorFlow work everywhere, at growing worker counts
+
+  begin     init STUDY       write a starting study
+            doctor [STUDY]   what this machine (or the study) still needs
+            list [STUDY]     workloads, environments, runs
+  measure   plan STUDY       the cells, their order, the estimated time; starts nothing
+            run STUDY        run them; run again continues where it stopped
+  look      report STUDY     the page: curves, where time goes, whether runs are comparable
+            show RUN         one run ('last' for the latest)
+  tidy      cleanup [STUDY]  what dead sessions left behind
+
+next: {next}
+'benchcast VERB --help' explains a verb; 'benchcast --install-completion' completes them.
+"""
+
+
+@app.callback(invoke_without_command=True)
+def overview(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Run the same Spark and TensorFlow work everywhere, at growing worker counts."""
+    if version:
+        typer.echo(f"benchcast {bench.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(OVERVIEW.format(next=_next()), nl=False)
+
+
+def _next() -> str:
+    from pathlib import Path
+
+    studies = sorted(Path().glob("*.toml")) + sorted(Path("studies").glob("*.toml"))
+    named = [path for path in studies if path.name != "pyproject.toml"]
+    if not named:
+        return "benchcast init study.toml"
+    done = [path for path in named if list(Path("results", path.stem).glob("*.jsonl"))]
+    return f"benchcast report {done[0]}" if done else f"benchcast run {named[0]}"
+
+
+def main() -> None:
+    """Run the command and exit: 0 fine, 1 a finding, 2 a user's mistake, 3 not measured."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False)
+    except BenchError as error:
+        _say(f"benchcast: {error}")
+        sys.exit(error.exit_code)
+    except typer.TyperException as error:
+        _say(f"benchcast: {' '.join(str(error).split())} (see 'benchcast --help')")
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("benchcast: stopped; run again to continue")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

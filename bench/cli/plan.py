@@ -1,0 +1,121 @@
+"""``benchcast plan``: the cells, their order and the estimated time; nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    ResultsOption,
+    StudyArgument,
+    WhereOption,
+    cell_filter,
+    console,
+    load_study,
+    print_json,
+    results_of,
+    study_file,
+)
+
+if TYPE_CHECKING:
+    from bench.model import Cell, Run
+    from bench.plan import Fixed
+    from bench.runner import Prepared
+    from bench.store import Index
+
+
+def plan(
+    study: StudyArgument,
+    results: ResultsOption = RESULTS,
+    where: WhereOption = None,
+    new: Annotated[bool, typer.Option("--new", help="As if nothing had been run.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the cells, their order and the estimated time, and what would be created."""
+    from bench.plan import Estimate
+    from bench.runner import prepare
+    from bench.store import Index
+
+    path = study_file(study)
+    prepared = prepare(load_study(path), path.parent)
+    fixed = prepared.plan()
+    known = results_of(study, results).read()
+    latest = known.latest
+    runs = known.of_campaign(latest.campaign) if latest and not new else []
+    index = Index(runs)
+    chosen = cell_filter(where)
+    cells = [cell for cell in fixed.cells if chosen(cell)]
+    left = [cell for cell in fixed.remaining(index) if chosen(cell)]
+    seconds = Estimate(known.runs).seconds(c for c in left if not fixed.reason_to_skip(c))
+    if json:
+        rows = [_row(cell, fixed, index) for cell in cells]
+        data = {"cells": rows, "left": len(left), "seconds": seconds}
+        data["unplanned"] = prepared.study.unplanned
+        print_json("plan", prepared.study.name, data, prepared.findings)
+    else:
+        _print(prepared, fixed, index, cells, left, seconds, runs)
+    prepared.refuse()
+
+
+def _row(cell: Cell, fixed: Fixed, index: Index) -> dict[str, object]:
+    row: dict[str, object] = {
+        "workload": cell.workload,
+        "environment": cell.environment,
+        "workers": cell.workers,
+        "repeat": cell.repeat,
+        "factors": cell.factors,
+        "key": cell.key,
+        "state": _state(cell, fixed, index),
+    }
+    return row
+
+
+def _state(cell: Cell, fixed: Fixed, index: Index) -> str:
+    if index.ok(cell):
+        return "done"
+    if reason := fixed.reason_to_skip(cell):
+        return f"skipped: {reason}"
+    return f"failed {index.attempts(cell)}x" if index.attempts(cell) else "to run"
+
+
+def _print(
+    prepared: Prepared,
+    fixed: Fixed,
+    index: Index,
+    cells: Sequence[Cell],
+    left: Sequence[Cell],
+    seconds: float | None,
+    runs: Sequence[Run],
+) -> None:
+    from rich.table import Table
+
+    from bench.units import format_duration
+
+    out = console()
+    study = prepared.study
+    table = Table("#", "workload", "environment", "workers", "factors", "repeat", "state")
+    for number, cell in enumerate(cells, start=1):
+        factors = ", ".join(f"{k}={v}" for k, v in cell.factors.items() if k != "workers")
+        state = _state(cell, fixed, index)
+        row = (number, cell.workload, cell.environment, cell.workers, factors, cell.repeat, state)
+        table.add_row(*(str(value) for value in row))
+    out.print(f"{study.title} ({study.name}): {len(cells)} cells, {len(left)} to run")
+    out.print(table)
+    for text in study.unplanned:
+        out.print(f"not planned: {text}", markup=False)
+    for finding in prepared.findings:
+        out.print(f"{finding.severity}: {finding}", markup=False)
+    guess = "unknown until the first runs" if seconds is None else format_duration(seconds)
+    basis = f" (from {len(runs)} runs)" if seconds is not None and runs else ""
+    out.print(f"estimated time: {guess}{basis}")
+    for environment in study.environments:
+        most = max(c.workers for c in study.cases if c.environment == environment.name)
+        out.print(
+            f"would create: {environment.name} ({environment.kind}): a driver and up to "
+            f"{most} workers, one cluster at a time",
+            markup=False,
+        )

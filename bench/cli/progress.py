@@ -1,0 +1,135 @@
+"""How a campaign is followed: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench.plan import Estimate
+from bench.units import format_duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bench.model import Cell, Run
+    from bench.runner import Listener
+
+
+@contextlib.contextmanager
+def follow(console: Console) -> Iterator[Listener]:
+    """Yield a listener that prints on this console."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        yield Bar(progress)
+
+
+def name(cell: Cell) -> str:
+    """Return a cell in words."""
+    plural = "s" if cell.workers > 1 else ""
+    extra = [f"{k}={v}" for k, v in cell.factors.items() if k != "workers"]
+    place = " ".join([f"{cell.workload} on {cell.environment},", f"{cell.workers} worker{plural}"])
+    return ", ".join([place, *extra, f"repeat {cell.repeat + 1}"])
+
+
+def ending(run: Run) -> str:
+    """Return a finished run in words."""
+    if run.status == "ok":
+        work = run.phases.get("work")
+        return f"ok, work {work:.1f} s" if work is not None else "ok"
+    return f"{run.status}: {run.reason}"
+
+
+class Lines:
+    """Plain lines: one when a cell begins and one when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        """Print on this console."""
+        self._console = console
+        self._wanted: list[Cell] = []
+        self._estimate = Estimate()
+        self._total = self._done = 0
+
+    def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
+        """Say how much there is to do."""
+        self._wanted, self._total = list(wanted), len(wanted)
+        self._estimate = Estimate(runs)
+        self._say(f"{planned} cells planned, {len(wanted)} to run")
+
+    def cell(self, cell: Cell, attempt: int) -> None:
+        """Say which cell begins."""
+        again = f" (attempt {attempt})" if attempt > 1 else ""
+        self._say(f"[{self._done + 1}/{self._total}] {name(cell)}{again}")
+
+    def stage(self, text: str) -> None:
+        """Say nothing: stages pass too fast for lines."""
+
+    def finished(self, run: Run) -> None:
+        """Say how it ended, and about how long the rest takes."""
+        self._wanted = [cell for cell in self._wanted if cell.key != run.cell.key]
+        self._done = self._total - len(self._wanted)
+        self._estimate.add(run)
+        self._say(f"      {ending(run)}{left(self._estimate, self._wanted)}")
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self._say(f"note: {text}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+class Bar(Lines):
+    """A bar with the cell, its stage and the time left; ended cells scroll by above it."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Draw with this progress display."""
+        super().__init__(progress.console)
+        self._progress = progress
+        self._task = progress.add_task("", total=None, left="")
+        self._name = ""
+
+    def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
+        """Set the bar's length."""
+        super().begin(planned, wanted, runs)
+        self._progress.update(self._task, total=len(wanted))
+
+    def cell(self, cell: Cell, attempt: int) -> None:
+        """Name the cell beside the bar."""
+        self._name = name(cell)
+        text = left(self._estimate, self._wanted).lstrip("; ")
+        self._progress.update(self._task, description=self._name, left=text)
+
+    def stage(self, text: str) -> None:
+        """Name the stage beside the cell."""
+        self._progress.update(self._task, description=f"{self._name} · {text}")
+
+    def finished(self, run: Run) -> None:
+        """Print the cell's line and move the bar."""
+        self._wanted = [cell for cell in self._wanted if cell.key != run.cell.key]
+        self._done = self._total - len(self._wanted)
+        self._estimate.add(run)
+        self._say(f"{name(run.cell)}: {ending(run)}")
+        text = left(self._estimate, self._wanted).lstrip("; ")
+        self._progress.update(self._task, completed=self._done, left=text)
+
+
+def left(estimate: Estimate, cells: Sequence[Cell]) -> str:
+    """Return about how long these cells take, as the end of a line."""
+    seconds = estimate.seconds(cells)
+    return f"; about {format_duration(seconds)} left" if seconds else ""

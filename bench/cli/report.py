@@ -1,0 +1,100 @@
+"""``benchcast report``: the page of a study, with its tables and figures beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    ResultsOption,
+    StudyArgument,
+    WhereOption,
+    cell_filter,
+    console,
+    load_study,
+    print_json,
+    with_results,
+)
+
+if TYPE_CHECKING:
+    from bench.analysis.results import Overview
+    from bench.store import Store
+
+Samples = dict[str, dict[str, list[object]]]
+
+
+def report(
+    study: StudyArgument,
+    results: ResultsOption = RESULTS,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the page; default reports/STUDY.")
+    ] = None,
+    where: WhereOption = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write one self-contained page, with Markdown, CSV and figures beside it."""
+    from bench import report as pages
+
+    store = with_results(study, results)
+    found = overview_of(store, study, where)
+    page = pages.write(found, out or Path("reports") / store.root.name)
+    if json:
+        print_json("report", store.root.name, {"page": str(page), "overview": found})
+    else:
+        from bench.report.text import summary_table
+
+        console().print(summary_table(found))
+        typer.echo(f"page: {page}")
+    if open_:
+        typer.launch(page.resolve().as_uri())
+
+
+def overview_of(store: Store, study: str, where: list[str] | None) -> Overview:
+    """Read a store and analyse it; with a study file its cells tell what is of an earlier one."""
+    from bench.analysis.overview import overview, representatives
+
+    known = store.read()
+    for text in known.warnings:
+        console(stderr=True).print(f"warning: {text}", markup=False)
+    chosen = cell_filter(where)
+    runs = [run for run in known.runs if chosen(run.cell)]
+    sessions = known.sessions.values()
+    planned = _planned(study, where)
+    wanted = representatives(sessions, runs, planned)
+    return overview(
+        sessions,
+        known.machines.values(),
+        runs,
+        samples=_samples(store, wanted),
+        tolerances={one.task: one.quality for one in known.bundles.values()},
+        planned=planned,
+    )
+
+
+def _planned(study: str, where: list[str] | None) -> set[str] | None:
+    """The keys of the study's cells, where the study's file is at hand."""
+    path = Path(study)
+    if not path.is_file():
+        return None
+    from bench.runner import prepare
+
+    chosen = cell_filter(where)
+    prepared = prepare(load_study(path), path.parent)
+    return {cell.key for cell in prepared.plan().cells if chosen(cell)}
+
+
+def _samples(store: Store, runs: tuple[str, ...]) -> Samples:
+    import pyarrow.parquet as parquet
+
+    found: Samples = {}
+    for run in runs:
+        path = store.folder(run) / "samples.parquet"
+        if path.is_file():
+            found[run] = parquet.read_table(path).to_pydict()
+    return found
+

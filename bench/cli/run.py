@@ -1,0 +1,97 @@
+"""``benchcast run``: run what is not done of a study."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    ResultsOption,
+    StudyArgument,
+    WhereOption,
+    cell_filter,
+    console,
+    load_study,
+    print_json,
+    results_of,
+    study_file,
+)
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.runner import Tally
+
+NOT_MEASURED = 3
+
+
+def run(
+    study: StudyArgument,
+    results: ResultsOption = RESULTS,
+    new: Annotated[bool, typer.Option("--new", help="Begin a new campaign of the cells.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Give failed cells one more attempt.")
+    ] = False,
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="'8 h'", help="Stop when it is over.")
+    ] = None,
+    where: WhereOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run what is not done of a study; run it again and it continues where it stopped."""
+    from bench import runner
+    from bench.cli.progress import follow
+
+    path = study_file(study)
+    limit = None if max_time is None else _seconds(max_time)
+    prepared = runner.prepare(load_study(path), path.parent)
+    store = results_of(study, results)
+    err = console(stderr=True)
+    for finding in prepared.findings:
+        err.print(f"{finding.severity}: {finding}", markup=False)
+    with follow(err) as listener:
+        tally = runner.run(
+            prepared,
+            store,
+            listener,
+            new=new,
+            retry_failed=retry_failed,
+            max_time=limit,
+            where=cell_filter(where),
+        )
+    if json:
+        print_json("run", prepared.study.name, tally, prepared.findings)
+    else:
+        _print(tally, study)
+    if tally.lost:
+        raise typer.Exit(NOT_MEASURED)
+
+
+def _seconds(text: str) -> float:
+    from bench.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UserError(f"--max-time: {error}") from error
+
+
+def _print(tally: Tally, study: str) -> None:
+    counts = {
+        "ok": tally.ok,
+        "failed": tally.failed,
+        "timed out": tally.timeout,
+        "skipped": tally.skipped,
+        "left": tally.left,
+    }
+    said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+    typer.echo(f"this session: {said or 'nothing was left to run'}")
+    if tally.lost:
+        typer.echo(
+            f"{tally.lost} cells have no good run; 'benchcast list {study}' gives the reasons, "
+            "--retry-failed tries them again",
+            err=True,
+        )
+    typer.echo(f"next: benchcast report {study}")

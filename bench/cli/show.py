@@ -1,0 +1,64 @@
+"""``benchcast show``: one run, with where its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.model import Run
+    from bench.store import Store
+
+LAST = "last"
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The beginning of an id, or 'last'.")],
+    study: OptionalStudy = None,
+    results: ResultsOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Show one run: status, phases, stages, model, versions, and where its files lie."""
+    store, found = _find(run, study, results)
+    folder = store.folder(found.run)
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if json:
+        print_json("show", store.root.name, {"run": found, "folder": str(folder), "files": files})
+        return
+    from bench.report.text import run_panel
+
+    out = console()
+    out.print(run_panel(found))
+    out.print(f"files in {folder}:" if files else "no files of it are kept", markup=False)
+    for name in files:
+        out.print(f"  {name}", markup=False)
+
+
+def _find(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+    from bench.cli.common import with_results
+    from bench.store import Store
+
+    if study is not None:
+        stores = [with_results(study, results)]
+    else:
+        roots = sorted({path.parent for path in results.glob("*/*.jsonl")})
+        stores = [Store(root) for root in roots]
+    runs = [(store, run) for store in stores for run in store.read().runs]
+    if not runs:
+        raise UserError(f"there are no runs in {results}", remedy="run a study first")
+    if prefix == LAST:
+        return max(runs, key=lambda pair: pair[1].started_at)
+    found = [pair for pair in runs if pair[1].run.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(
+            f"no run's id begins with {prefix}", remedy="benchcast list STUDY shows the ids"
+        )
+    some = ", ".join(run.run for _, run in found[:4])
+    raise UserError(f"{prefix} is the beginning of {len(found)} runs: {some}", remedy="say more")

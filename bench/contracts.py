@@ -1,0 +1,226 @@
+"""What the rooms promise each other: environments, engines, hosts and metric sources."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self, runtime_checkable
+
+import msgspec
+
+from bench.model import Job, Machine, MachineUse, Need, Owner, Shape
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that stands against a study (exit 2) or a cell of it (skipped), or is just so."""
+
+    severity: Literal["error", "warning", "info"]
+    scope: Literal["study", "cell"]
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """The finding as one line."""
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """Machines and phases (seconds) of a cluster's last opening or adapting."""
+
+    machines: Mapping[str, Machine] = {}
+    uses: tuple[MachineUse, ...] = ()
+    phases: Mapping[str, float] = {}
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What came back of one execution; the verdict is read from ``logs`` (rank -> file).
+
+    ``status`` is failed when the platform says so (exit code, lost process), else ok.
+    ``phases`` in seconds; ``missing`` names what could not be brought back.
+    """
+
+    status: Literal["ok", "failed"]
+    reason: str = ""
+    logs: Mapping[int, Path] = {}
+    machines: tuple[str, ...] = ()
+    seconds: float = 0.0  # submit -> exit
+    phases: Mapping[str, float] = {}
+    worker_cpu: float | None = None
+    marks: tuple[tuple[str, str], ...] = ()  # (kind, text)
+    missing: tuple[str, ...] = ()
+
+
+class MetricSource(Protocol):
+    """Telemetry of a cluster while a run works; it never fails a run."""
+
+    def start(self) -> None:
+        """Begin to sample."""
+
+    def stop(self, folder: Path) -> None:
+        """End, and write what was sampled (Parquet) into ``folder``."""
+
+
+class Execution(Protocol):
+    """One submitted job."""
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield (rank, text) as it comes, for progress only; may repeat or end early."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds; True when it has ended."""
+
+    def cancel(self) -> None:
+        """Stop it, and return when it is stopped; idempotent."""
+
+    def collect(self, folder: Path) -> Outcome:
+        """Bring logs and artefacts into ``folder``; also after a failure."""
+
+
+class Cluster(ABC):
+    """An engine that is up on some hosts; a context manager that closes itself."""
+
+    facts: Facts
+
+    @abstractmethod
+    def submit(self, job: Job) -> Execution:
+        """Start the job and return at once."""
+
+    @abstractmethod
+    def sources(self) -> Sequence[MetricSource]:
+        """Return the telemetry of this cluster's hosts and platform."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop and remove everything of it; idempotent."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A cluster that keeps its hosts and swaps the engine, taking or leaving the difference."""
+
+    def adapt(self, need: Need) -> None:
+        """Become what ``need`` says, or raise and be closed."""
+
+
+class Leftover(Protocol):
+    """Something that carries an owner's mark and still exists."""
+
+    owner: Owner
+
+    def describe(self) -> str:
+        """Say what it is, in one line."""
+
+    def remove(self) -> None:
+        """Remove it; returns when it is gone."""
+
+
+class Environment(ABC):
+    """A place where clusters can be opened.
+
+    Kinds with ``shares_machine`` run on this very machine: their cells take turns, whoever's.
+    """
+
+    shares_machine: bool = False
+
+    def identity(self) -> Mapping[str, str]:
+        """Return facts of machines that are known beforehand (part of the cell key)."""
+        return {}
+
+    @abstractmethod
+    def check(self, job: Job, need: Need) -> Sequence[Finding]:
+        """Say what stands against this job here, before anything is started."""
+
+    @abstractmethod
+    def open(self, need: Need, owner: Owner) -> Cluster:
+        """Open a cluster, whole, or undo it and raise ``LaunchFailed``."""
+
+    @abstractmethod
+    def leftovers(self) -> Iterable[Leftover]:
+        """List what carries an owner's mark here."""
+
+
+class Process(Protocol):
+    """A process on a host; its output goes to a file, never a pipe."""
+
+    output: Path
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait at most ``timeout`` seconds for the exit code."""
+
+    def kill(self) -> None:
+        """End it and its children; returns when they are gone; idempotent."""
+
+
+class Host(Protocol):
+    """A machine, or a part of one, where processes can be started."""
+
+    address: str
+    python: str
+    folder: Path
+
+    def machine(self) -> Machine:
+        """Return the machine's facts."""
+
+    def free_ports(self, count: int) -> list[int]:
+        """Return ``count`` ports that were free just now."""
+
+    def limit(self, shape: Shape) -> None:
+        """Hold processes spawned from now on to the shape's CPU limit; LaunchFailed if it cannot."""
+
+    def put(self, source: Path, path: str) -> Path:
+        """Copy a file to ``path`` below the host's folder."""
+
+    def get(self, path: Path, target: Path) -> None:
+        """Copy a file of the host to ``target`` here."""
+
+    def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Process:
+        """Start a process in a group of its own; ``name`` names its output file."""
+
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time that this host's processes used so far, where it is known."""
+
+
+class HostProvider(Protocol):
+    """Where hosts come from."""
+
+    def acquire(self, count: int, owner: Owner) -> list[Host]:
+        """Return ``count`` hosts that carry the owner's mark, or raise LaunchFailed."""
+
+    def release(self, hosts: Sequence[Host]) -> None:
+        """Stop what runs on them and give them back; idempotent."""
+
+    def leftovers(self) -> Iterable[Leftover]:
+        """List marked resources that still exist."""
+
+    def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
+        """Return telemetry of these hosts."""
+
+
+class Engine(Protocol):
+    """Spark or TensorFlow on given hosts."""
+
+    name: str
+
+    def check(self, need: Need) -> Sequence[Finding]:
+        """Say what is missing here to run it (an extra, Java)."""
+
+    def launch(self, driver: Host, workers: Sequence[Host], need: Need) -> Cluster:
+        """Start it on the hosts: whole, or undone and LaunchFailed."""

@@ -1,0 +1,190 @@
+"""A real Spark Standalone cluster from the installed pyspark: a master and N workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.contracts import Host, Process
+from bench.engines import execution
+from bench.errors import LaunchFailed
+from bench.model import Need
+
+LAUNCH_SECONDS = 180.0  # until all workers must be alive
+SETTLE_SECONDS = 15.0  # until executors of an ended application must be gone
+TRIES = 3
+LOOK = 0.1
+
+_MASTER = re.compile(r"Starting Spark master at (spark://\S+)")
+_WEB = re.compile(r"started at (http://[^\s,]+)")
+_WORKER = re.compile(r"Starting Spark worker (\S+):(\d+) with")
+_TAKEN = re.compile(r"BindException|Address already in use")
+_SHORT = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # daemons start sooner so
+
+
+class PortTaken(Exception):
+    """A daemon could not bind; another try gets other ports."""
+
+
+class Standalone:
+    """The daemons on the driver's and the workers' hosts; alive from construction on."""
+
+    def __init__(self, java_home: Path, driver: Host, workers: Sequence[Host], need: Need) -> None:
+        """Start all; raises LaunchFailed, with everything ended, when not exactly N come up."""
+        self.java_home = java_home
+        self.driver = driver
+        self.hosts = list(workers)
+        self.need = need
+        self.master: Process | None = None
+        self.workers: list[Process] = []
+        self.url = self.web = ""
+        for number in range(1, TRIES + 1):
+            try:
+                self._start()
+                return
+            except PortTaken as error:
+                self.stop()
+                if number == TRIES:
+                    raise LaunchFailed(f"Spark found no free port in {TRIES} tries") from error
+            except BaseException:
+                self.stop()
+                raise
+
+    def environment(self, host: Host) -> dict[str, str]:
+        """Return the variables that Spark's own programs need on a host."""
+        temporary = host.folder / "tmp"
+        return {
+            "JAVA_HOME": str(self.java_home),
+            "SPARK_HOME": str(spark_home()),
+            "SPARK_CONF_DIR": str(host.folder / "conf"),  # none: the user's own is not ours
+            "SPARK_LOCAL_IP": host.address,
+            "SPARK_LOCAL_HOSTNAME": host.address,
+            "SPARK_NO_DAEMONIZE": "1",
+            "SPARK_LAUNCHER_OPTS": f"{_SHORT} -Djava.io.tmpdir={temporary}",
+            "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_DAEMON_JAVA_OPTS": f"{_SHORT} -Djava.io.tmpdir={temporary}",
+            "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
+            "PYSPARK_PYTHON": host.python,
+            "PYSPARK_DRIVER_PYTHON": host.python,
+            **execution.threads(self.need.worker.cores),
+        }
+
+    def broken(self) -> str:
+        """Return which daemon has died, or an empty string; workers but one may die."""
+        if self.master is None or self.master.poll() is not None:
+            return "the Spark master died"
+        if all(worker.poll() is not None for worker in self.workers):
+            return "every Spark worker died"
+        return ""
+
+    def lost(self) -> list[str]:
+        """Return the workers that died."""
+        dead = (i for i, worker in enumerate(self.workers) if worker.poll() is not None)
+        return [f"the Spark worker {i} died" for i in dead]
+
+    def settle(self) -> bool:
+        """Wait until no executor runs any more; False when one still does."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while not self.broken():
+            state = self._state()
+            if state is not None and not state["activeapps"] and not state["coresused"]:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK)
+        return True
+
+    def stop(self) -> None:
+        """End all daemons and what they started; idempotent."""
+        started = [*self.workers, *([self.master] if self.master else [])]
+        self.workers, self.master = [], None
+        for process in started:
+            process.kill()
+
+    def _start(self) -> None:
+        deadline = time.monotonic() + LAUNCH_SECONDS
+        host = self.driver
+        args = ["--host", host.address, "--port", "0", "--webui-port", "0"]
+        self.master = host.spawn("master", _command("master.Master", args), self.environment(host))
+        self.url = self._said(self.master, _MASTER, "master", deadline)[1]
+        self.web = self._said(self.master, _WEB, "master", deadline)[1]
+        args = ["--port", "0", "--webui-port", "0", "--cores", str(self.need.worker.cores)]
+        args += ["--memory", f"{execution.heap(self.need.worker.memory)}m"]
+        for host in self.hosts:
+            mine = [*args, "--host", host.address, "--work-dir", str(host.folder / "work")]
+            command = _command("worker.Worker", [*mine, self.url])
+            self.workers.append(host.spawn("spark-worker", command, self.environment(host)))
+        self._wait_alive(deadline)
+
+    def _said(
+        self, process: Process, pattern: re.Pattern[str], name: str, deadline: float
+    ) -> re.Match[str]:
+        """Return what a daemon's log says, once it says it."""
+        while True:
+            code = process.poll()
+            text = process.output.read_text(errors="replace")
+            if found := pattern.search(text):
+                return found
+            if code is not None:
+                if _TAKEN.search(text):
+                    raise PortTaken
+                said = execution.last_error(process.output)
+                raise LaunchFailed(f"the Spark {name} {execution.exit_text(code)}: {said}")
+            if time.monotonic() > deadline:
+                raise LaunchFailed(f"the Spark {name} did not start in {LAUNCH_SECONDS:g} s")
+            time.sleep(LOOK)
+
+    def _wait_alive(self, deadline: float) -> None:
+        """Return when the workers that are alive are exactly those that were started."""
+        count = len(self.workers)
+        ours = set()
+        for number, worker in enumerate(self.workers):
+            found = self._said(worker, _WORKER, f"worker {number} of {count}", deadline)
+            ours.add((found[1], int(found[2])))
+        while True:
+            state = self._state()
+            known = state["workers"] if state is not None else []
+            alive = {(w["host"], int(w["port"])) for w in known if w["state"] == "ALIVE"}
+            if foreign := alive - ours:
+                raise LaunchFailed(
+                    f"{len(foreign)} workers that were not started here joined the Spark master",
+                    remedy="end other Spark clusters on this machine: benchcast cleanup",
+                )
+            if alive == ours:
+                return
+            if gone := self.lost():
+                raise LaunchFailed(f"{gone[0]} before all {count} were there")
+            if time.monotonic() > deadline:
+                what = f"{len(alive)} of {count} Spark workers came up in {LAUNCH_SECONDS:g} s"
+                raise LaunchFailed(what, remedy="start fewer workers, or free cores and memory")
+            time.sleep(LOOK)
+
+    def _state(self) -> dict[str, Any] | None:
+        """Return what the master says of itself; None while it does not answer."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.web}/json/", timeout=5) as answer:
+                state = json.load(answer)
+        except (OSError, urllib.error.URLError, json.JSONDecodeError):
+            return None
+        return state if isinstance(state, dict) else None
+
+
+def spark_home() -> Path:
+    """Return the installed pyspark's folder, which is a whole Spark."""
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("pyspark")
+    return Path(spec.origin).parent
+
+
+def _command(what: str, args: Sequence[str]) -> list[str]:
+    program = spark_home() / "bin" / "spark-class"
+    return ["/bin/bash", str(program), f"org.apache.spark.deploy.{what}", *args]

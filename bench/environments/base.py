@@ -1,0 +1,185 @@
+"""An environment made of hosts and an engine, written once for all that provide hosts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.contracts import (
+    Cluster,
+    Engine,
+    Environment,
+    Execution,
+    Facts,
+    Finding,
+    Host,
+    HostProvider,
+    Leftover,
+    MetricSource,
+)
+from bench.errors import EnvironmentUnfit
+from bench.hosts import Room, Shared
+from bench.model import Job, MachineUse, Need, Owner
+
+GIB = 1 << 30
+
+
+class HostEnvironment(Environment):
+    """Opens clusters by taking hosts from a provider and launching an engine on them."""
+
+    def __init__(self, provider: HostProvider, engines: Mapping[str, Engine]) -> None:
+        """``engines`` maps the names that workloads use to engines."""
+        self.provider = provider
+        self.engines = dict(engines)
+
+    def check(self, job: Job, need: Need) -> Sequence[Finding]:
+        """Say what the engine lacks, and whether one shared machine is too small."""
+        if need.engine not in self.engines:
+            known = ", ".join(sorted(self.engines))
+            what = f"the engine {need.engine!r} does not run here; engines here: {known}"
+            return [Finding(severity="error", scope="cell", what=what)]
+        findings = list(self.engines[need.engine].check(need))
+        if isinstance(self.provider, Shared):
+            findings += room_findings(self.provider.room(), need)
+        return findings
+
+    def open(self, need: Need, owner: Owner) -> Cluster:
+        """Acquire and limit hosts and launch the engine: whole, or undone and raised."""
+        if need.engine not in self.engines:
+            raise EnvironmentUnfit(f"the engine {need.engine!r} does not run here")
+        return HostCluster(self.provider, self.engines, need, owner)
+
+    def leftovers(self) -> Iterable[Leftover]:
+        """List what carries an owner's mark at the provider's."""
+        return self.provider.leftovers()
+
+
+class HostCluster(Cluster):
+    """Hosts with an engine on them; it keeps the hosts when it adapts.
+
+    ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
+    ``close`` the teardown alone. Hosts that are parts of one machine count as one machine.
+    """
+
+    def __init__(
+        self,
+        provider: HostProvider,
+        engines: Mapping[str, Engine],
+        need: Need,
+        owner: Owner,
+    ) -> None:
+        """Come up, or undo what had come up and raise."""
+        self.facts = Facts()
+        self.owner = owner
+        self._provider = provider
+        self._engines = engines
+        self._inner: Cluster | None = None
+        self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
+        self._shared = isinstance(provider, Shared)
+        self._become(need)
+
+    def submit(self, job: Job) -> Execution:
+        """Start the job on the engine."""
+        if self._inner is None:
+            raise RuntimeError("the cluster is closed")
+        return self._inner.submit(job)
+
+    def sources(self) -> Sequence[MetricSource]:
+        """Return the telemetry of the hosts and of the engine."""
+        inner = self._inner.sources() if self._inner is not None else []
+        return [*self._provider.sources(self._hosts()), *inner]
+
+    def adapt(self, need: Need) -> None:
+        """Keep the hosts, take or leave the difference, and launch the engine anew."""
+        try:
+            self._stop_engine()
+        except BaseException:
+            self.close()
+            raise
+        self._become(need)
+
+    def close(self) -> None:
+        """Stop the engine and give every host back; idempotent."""
+        began = time.monotonic()
+        if not self._held and self._inner is None:
+            return
+        uses = self._uses()
+        try:
+            self._stop_engine()
+        finally:
+            self._release(self._held)
+            self._held = []
+        phases = {"teardown": time.monotonic() - began}
+        self.facts = Facts(machines=self.facts.machines, uses=uses, phases=phases)
+
+    def _become(self, need: Need) -> None:
+        try:
+            began = time.monotonic()
+            self._provision(need)
+            provisioned = time.monotonic()
+            driver, *workers = self._hosts()
+            self._inner = self._engines[need.engine].launch(driver, workers, need)
+            launch = time.monotonic() - provisioned
+        except BaseException:
+            self.close()
+            raise
+        phases = {"provision": provisioned - began, "launch": launch}
+        machines = {machine.digest: machine for machine in (h.machine() for h in self._hosts())}
+        self.facts = Facts(machines=machines, uses=self._uses(), phases=phases)
+
+    def _provision(self, need: Need) -> None:
+        """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
+        wanted = need.workers + 1
+        surplus = self._held[wanted:]
+        self._held = self._held[:wanted]
+        self._release(surplus)
+        if lacking := wanted - len(self._held):
+            fresh = self._provider.acquire(lacking, self.owner)
+            self._held += [(host, time.monotonic()) for host in fresh]
+        for number, host in enumerate(self._hosts()):
+            host.limit(need.worker if number else need.driver)
+
+    def _uses(self) -> tuple[MachineUse, ...]:
+        """Return how long each machine has been held; parts of one machine are one machine."""
+        now = time.monotonic()
+        uses = [
+            MachineUse(
+                machine=host.machine().digest,
+                role="worker" if number else "driver",
+                seconds=now - since,
+            )
+            for number, (host, since) in enumerate(self._held)
+        ]
+        return tuple(uses[1:2] if self._shared else uses)
+
+    def _hosts(self) -> list[Host]:
+        return [host for host, _ in self._held]
+
+    def _release(self, held: Sequence[tuple[Host, float]]) -> None:
+        self._provider.release([host for host, _ in held])
+
+    def _stop_engine(self) -> None:
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            inner.close()
+
+
+def room_findings(room: Room, need: Need) -> list[Finding]:
+    """Say whether workers and driver together fit on one machine."""
+    findings: list[Finding] = []
+    memory = need.workers * need.worker.memory + need.driver.memory
+    asked = f"{need.workers} workers and the driver ask for {memory / GIB:.1f} GiB"
+    if memory > room.memory:
+        what = f"{asked}; this machine has {room.memory / GIB:.1f} GiB"
+        remedy = "use fewer workers or less memory for each"
+        findings.append(Finding(severity="error", scope="cell", what=what, remedy=remedy))
+    elif memory > room.available:
+        what = f"{asked}; {room.available / GIB:.1f} GiB are free on this machine now"
+        findings.append(Finding(severity="warning", scope="cell", what=what))
+    share = need.worker.cpu_limit
+    wanted = need.workers * (need.worker.cores if share is None else share)
+    if wanted > room.cores:
+        what = f"oversubscribed: {need.workers} workers want {wanted:g} cores of {room.cores}"
+        remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"
+        findings.append(Finding(severity="warning", scope="cell", what=what, remedy=remedy))
+    return findings

@@ -1,0 +1,31 @@
+"""Where processes can be started: this machine. What only some hosts or providers can say."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What one machine has: usable ``cores``; ``memory`` in all and ``available`` now, in bytes."""
+
+    cores: int
+    memory: int
+    available: int
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A provider whose hosts are all parts of one machine."""
+
+    def room(self) -> Room:
+        """Return what that machine has."""
+
+
+@runtime_checkable
+class Throttled(Protocol):
+    """A host that knows when something other than its own limit held it back."""
+
+    def throttled(self) -> float | None:
+        """Return the seconds so far, or None where that is unknown."""

@@ -1,0 +1,84 @@
+"""The figures of a report: matplotlib drawn once, as SVG and PNG, the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.analysis.results import Overview
+from bench.report import panels, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure: ``svg`` stands alone in a file, ``inline`` follows the page's colours."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+    inline: str
+    png: bytes
+
+
+def draw(overview: Overview) -> tuple[Figure, ...]:
+    """Return the figures that the overview has data for."""
+    makers: tuple[tuple[str, str, str, Callable[[Overview], Canvas | None]], ...] = (
+        (
+            "time",
+            "Time over worker count",
+            "Every dot is one run; the bar is the interval around the middle, the dashed line "
+            "perfect scaling from the smallest worker count.",
+            panels.time,
+        ),
+        (
+            "speedup",
+            "Speed-up and efficiency",
+            "Against the smallest worker count measured, with intervals; dashed: ideal.",
+            panels.scaling,
+        ),
+        (
+            "phases",
+            "Where the time goes: phases of a run",
+            "Medians over the runs that count; medians of parts need not add up to the median "
+            "of the whole.",
+            panels.phases,
+        ),
+        (
+            "stages",
+            "Where the work goes: pipeline stages",
+            "Medians over the headline's passes. In fused mode a lazy engine's work shows in the "
+            "stage that sets it off.",
+            panels.stages,
+        ),
+        (
+            "utilization",
+            "CPU and memory while it ran",
+            "The run nearest to the middle, at each curve's largest worker count.",
+            panels.utilization,
+        ),
+    )
+    found = []
+    with style.applied():
+        for name, title, caption, make in makers:
+            canvas = make(overview)
+            if canvas is not None:
+                svg, inline, png = style.save(canvas, name)
+                alt = f"{title}: {', '.join(curve.label for curve in overview.curves[:6])}"
+                found.append(
+                    Figure(
+                        name=name,
+                        title=title,
+                        caption=caption,
+                        alt=alt,
+                        svg=svg,
+                        inline=inline,
+                        png=png,
+                    )
+                )
+    return tuple(found)

@@ -1,0 +1,127 @@
+"""Results for the terminal: rich tables for people, aligned plain text where it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.analysis.results import Overview
+from bench.model import Run
+from bench.report import words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+_HEAD = ("curve", "workers", "n", "failed", "time", "interval", "CV", "speed-up", "efficiency")
+
+
+def summary_table(overview: Overview) -> Table:
+    """Return the cells as a table."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(overview.title), box=box.SIMPLE_HEAD, title_justify="left")
+    for name in _HEAD:
+        table.add_column(name, justify="left" if name == "curve" else "right")
+    for row in _rows(overview):
+        style = "red" if row[3] != "0" else ""
+        table.add_row(*(Text(cell) for cell in row), style=style)
+    return table
+
+
+def summary_text(overview: Overview) -> str:
+    """Return title, cells, the answer and the verdict as plain text."""
+    lines = [overview.title, words.counts(overview), "", *_aligned([_HEAD, *_rows(overview)]), ""]
+    return "\n".join([*lines, *words.headline(overview), words.equality(overview.verdicts)]) + "\n"
+
+
+def show(overview: Overview, console: Console) -> None:
+    """Print the overview to a console: a table with the answer on a terminal, else plain text."""
+    from rich.text import Text
+
+    if not console.is_terminal:
+        console.file.write(summary_text(overview))
+        return
+    console.print(summary_table(overview))
+    for line in (*words.headline(overview), words.equality(overview.verdicts)):
+        console.print(Text(line))
+
+
+def run_panel(run: Run) -> Panel:
+    """Return one run as a panel, for ``show RUN``."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    colour = {"ok": "green", "skipped": "yellow"}.get(run.status, "red")
+    body = Text("\n".join(_aligned(_details(run))))
+    return Panel(body, title=Text(run.run), subtitle=Text(run.status), border_style=colour)
+
+
+def run_text(run: Run) -> str:
+    """Return one run as plain text."""
+    return "\n".join(_aligned([("run", run.run), ("status", run.status), *_details(run)])) + "\n"
+
+
+def _rows(overview: Overview) -> list[tuple[str, ...]]:
+    """Return one row a cell."""
+    labels = {curve.id: curve for curve in overview.curves}
+    rows: list[tuple[str, ...]] = []
+    for one in overview.cells:
+        point = next(p for p in labels[one.curve].points if p.workers == one.workers)
+        rows.append(
+            (
+                labels[one.curve].label,
+                str(one.workers),
+                str(one.counts.ok),
+                str(one.counts.failed + one.counts.timeout),
+                words.middle(one.seconds, "s"),
+                words.span(one.seconds, "s"),
+                words.percent(one.cv),
+                words.middle(point.speedup),
+                words.percent(point.efficiency.mid if point.efficiency else None),
+            )
+        )
+    return rows
+
+
+def _details(run: Run) -> list[tuple[str, str]]:
+    """Return a run's facts, name and value; what it does not say is left out."""
+    cell = run.cell
+    rows = [
+        ("workload", cell.workload),
+        ("environment", cell.environment),
+        ("workers", f"{run.workers_wanted} wanted, {_seen(run)} seen"),
+        ("factors", words.factors(cell.factors)),
+        ("repeat", f"{cell.repeat}, attempt {run.attempt}"),
+        ("started", run.started_at),
+        ("reason", run.reason),
+        ("passes", ", ".join(words.seconds(value) for value in run.passes)),
+        *((f"phase {name}", words.seconds(value)) for name, value in run.phases.items()),
+        *((f"stage {s.name}", f"{words.seconds(s.wall)} (pass {s.number})") for s in run.stages),
+    ]
+    if run.quality:
+        rows.append(("objective", words.number(run.quality.objective, 9)))
+        rows.append(("AUC", words.number(run.quality.auc, 6) if run.quality.auc else ""))
+    for m in run.measurements:
+        values = ", ".join(words.number(value, 6) for value in m.values[:8])
+        rows.append((m.metric, f"{values} {m.unit}".strip()))
+    rows += [(f"mark {mark.kind}", f"{mark.at} {mark.text}") for mark in run.marks]
+    rows += [(f"version {name}", value) for name, value in sorted(run.versions.items())]
+    return [(name, value) for name, value in rows if value]
+
+
+def _seen(run: Run) -> str:
+    """Return how many workers the workload saw."""
+    return "not known" if run.workers_seen is None else str(run.workers_seen)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows with their columns aligned, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

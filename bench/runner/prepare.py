@@ -1,0 +1,117 @@
+"""Everything that can be known before anything is started: bundles, findings, the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from bench import environments, workloads
+from bench.contracts import Environment, Finding
+from bench.errors import EnvironmentUnfit
+from bench.manifest import Manifest
+from bench.model import Bundle, Case, Job, Need, Study
+from bench.plan import Fixed
+from bench.store import Index
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload as the runner needs it; ``files`` maps a path in the bundle to its place here."""
+
+    manifest: Manifest
+    bundle: Bundle
+    files: Mapping[str, str]
+
+
+class Prepared(msgspec.Struct, kw_only=True):
+    """A study with its environments built, its workloads read and its findings made.
+
+    ``skipped`` maps a case's position to the reason why it cannot run here.
+    """
+
+    study: Study
+    folder: Path
+    environments: Mapping[str, Environment]
+    workloads: Mapping[str, Workload]
+    findings: tuple[Finding, ...]
+    skipped: Mapping[int, str]
+
+    def plan(self, *, retry: Index | None = None) -> Fixed:
+        """Return the plan of the study on these environments."""
+        return Fixed(
+            self.study,
+            {use: one.bundle.digest for use, one in self.workloads.items()},
+            {name: environment.identity() for name, environment in self.environments.items()},
+            skipped=self.skipped,
+            retry=retry,
+        )
+
+    def job(self, case: Case, run: str) -> Job:
+        """Return the job of a case for the run of this id."""
+        return _job(case, run, self.workloads[case.use])
+
+    def refuse(self) -> None:
+        """Raise EnvironmentUnfit when the study, or every case of it, cannot run here."""
+        against = [one for one in self.findings if one.severity == "error" and one.scope == "study"]
+        if not against and len(self.skipped) == len(self.study.cases):
+            against = [one for one in self.findings if one.severity == "error"]
+        if against:
+            raise EnvironmentUnfit(against[0].what, remedy=against[0].remedy)
+
+
+def prepare(study: Study, folder: Path) -> Prepared:
+    """Read the workloads, build the environments and ask them what stands against the study.
+
+    ``folder`` is the study file's: workloads given by path are found from it.
+    """
+    places = {spec.name: environments.build(spec) for spec in study.environments}
+    found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
+    findings: dict[Finding, None] = {}
+    skipped: dict[int, str] = {}
+    for position, case in enumerate(study.cases):
+        job = _job(case, "check", found[case.use])
+        for finding in places[case.environment].check(job, need(case)):
+            findings[finding] = None
+            if finding.severity == "error":
+                skipped.setdefault(position, finding.what)
+    return Prepared(
+        study=study,
+        folder=folder,
+        environments=places,
+        workloads=found,
+        findings=tuple(findings),
+        skipped=skipped,
+    )
+
+
+def need(case: Case) -> Need:
+    """Return the cluster that a case needs."""
+    return Need(
+        engine=case.engine,
+        workers=case.workers,
+        worker=case.worker,
+        driver=case.driver,
+        conf=case.conf,
+    )
+
+
+def _read(use: str, folder: Path) -> Workload:
+    found = workloads.find(use, folder)
+    files = {path: str(place.resolve()) for path, place in workloads.sources(found).items()}
+    return Workload(manifest=workloads.read(found), bundle=workloads.bundle(found), files=files)
+
+
+def _job(case: Case, run: str, workload: Workload) -> Job:
+    return Job(
+        run=run,
+        engine=case.engine,
+        entry=workload.manifest.entry,
+        bundle=workload.files,
+        params=case.params,
+        dataset=case.dataset,
+        workers=case.workers,
+        passes=case.passes,
+        stages=case.stages,
+        timeout=case.timeout,
+    )

@@ -1,0 +1,77 @@
+"""What a session says of itself in the first line of its file."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from bench.ids import new_id, utc_now
+from bench.model import Session, Study
+from bench.places import host_id
+
+PACKAGES = ("numpy", "pyspark", "tensorflow-cpu", "tensorflow", "pyarrow")
+
+
+def new_session(study: Study, folder: Path, campaign: str | None) -> Session:
+    """Return a session that begins now; ``folder`` is the study file's, ``campaign`` its own
+    or None for a new one."""
+    session = new_id()
+    commit, dirty = _commit(folder)
+    return Session(
+        session=session,
+        campaign=campaign or session,
+        study=study,
+        started_at=utc_now(),
+        host=host_id(),
+        benchcast=_version("benchcast") or "unknown",
+        commit=commit,
+        dirty=dirty,
+        lock=_lock_digest(folder),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        version = _version(package)
+        if version is not None:
+            versions[package] = version
+    return versions
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(folder: Path) -> tuple[str | None, bool | None]:
+    """The study's repository: its commit and whether it has changes; None where there is none."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode().strip()
+
+
+def _lock_digest(folder: Path) -> str | None:
+    for place in (folder, *folder.parents):
+        lock = place / "requirements.lock"
+        if lock.is_file():
+            return hashlib.sha256(lock.read_bytes()).hexdigest()
+    return None

@@ -1,0 +1,97 @@
+"""Read a study file: strict, and expanded into cases.
+
+An unknown key, a wrong type or a bad reference is one line: file, key, what is wrong, what is
+allowed and the nearest right name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import StudyError
+from bench.model import Study
+from bench.study import values
+from bench.study.environments import DEFAULTS, Kinds, environments
+from bench.study.expand import Work, expand
+from bench.study.files import read_toml, shared
+from bench.study.skeleton import skeleton
+from bench.study.table import Table
+from bench.study.workloads import Find, workloads
+
+__all__ = ["load", "skeleton"]
+
+KEYS = (
+    "title",
+    "include",
+    "workers",
+    "repeats",
+    "passes",
+    "warmups",
+    "seed",
+    "timeout",
+    "retries",
+    "reuse",
+    "pause",
+    "limits",
+    "site",
+    "dataset",
+    "workload",
+    "environment",
+)
+
+
+def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
+    """Return the study of a file, checked and expanded.
+
+    ``kinds`` maps an environment kind to the struct of its own settings (a class attribute
+    ``engines`` limits what it can run); ``workload(use, folder of the study)`` returns a
+    manifest, as ``bench.workloads.manifest`` does. Raises StudyError or WorkloadError.
+    """
+    top = read_toml(path)
+    top.known(KEYS)
+    title = top.need("title", values.text)
+    _check_defaults(top)
+    common = shared(top, path)
+    places = environments(top, common.sites, kinds)
+    names = tuple(place.spec.name for place in places)
+    jobs = workloads(top, common.datasets, names, workload)
+    found = expand(str(path), jobs, places, _work(top))
+    return Study(
+        name=path.stem,
+        title=title,
+        seed=top.get("seed", values.seed, 0),
+        repeats=top.get("repeats", values.whole(1), 5),
+        environments=tuple(place.spec for place in places),
+        cases=tuple(found.cases),
+        unplanned=tuple(found.unplanned),
+        limit_time=_limit_time(top.table("limits")),
+    )
+
+
+def _check_defaults(top: Table) -> None:
+    """Check the environments' defaults where they stand, also those that all replace."""
+    checks: dict[str, values.Convert[object]] = {
+        "workers": lambda value: values.several(values.whole(1), value),
+        "timeout": values.above_zero,
+        "retries": values.whole(0),
+        "reuse": values.flag,
+        "pause": values.duration,
+    }
+    for key in DEFAULTS:
+        top.get(key, checks[key], None)
+
+
+def _work(top: Table) -> Work:
+    passes = top.get("passes", values.whole(1), 1)
+    warmups = top.get("warmups", values.whole(0), 0)
+    if warmups >= passes:
+        raise StudyError(
+            f"{top.place('warmups')}: {warmups} leaves no pass to time; {passes - 1} is the most "
+            f"with passes = {passes}"
+        )
+    return Work(passes, warmups)
+
+
+def _limit_time(limits: Table) -> float | None:
+    limits.known(("time",))
+    return limits.need("time", values.above_zero) if limits.data else None

@@ -1,0 +1,196 @@
+"""``[[environment]]`` and ``[site.NAME]``: where the study runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+
+from bench.canonical import show
+from bench.errors import StudyError, nearest
+from bench.model import EnvironmentSpec, Scalar, Shape
+from bench.study import values
+from bench.study.table import Table
+
+Kinds = Mapping[str, type[msgspec.Struct]]
+Axes = Mapping[str, tuple[Scalar, ...]]
+
+DEFAULTS = ("workers", "timeout", "retries", "reuse", "pause")
+SHARED_KEYS = ("kind", *DEFAULTS, "worker", "driver", "conf")
+SHAPE_KEYS = ("cores", "memory", "cpu_limit")
+
+# What the worker count and the shapes say may not be said a second time.
+_OURS = re.compile(
+    r"spark\.(master|submit\.deploymode|cores\.max|dynamicallocation(\..*)?"
+    r"|executor\.(instances|cores|memory(overhead(factor)?)?|pyspark\.memory)"
+    r"|driver\.(cores|memory(overhead(factor)?)?))"
+)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment, checked; ``axes`` maps a factor's path to its values, ``workers`` first."""
+
+    spec: EnvironmentSpec
+    engines: frozenset[str] | None
+    axes: Axes
+    timeout: float
+    retries: int
+    reuse: bool
+    pause: float
+    place: str
+
+
+def environments(top: Table, sites: Mapping[str, Table], kinds: Kinds) -> list[Environment]:
+    """Return the study's environments, in its order; names are unique."""
+    for site in sites.values():
+        _check_site(site, kinds)
+    found: dict[str, Environment] = {}
+    for entry in top.array("environment"):
+        one = _environment(entry, top, sites, kinds)
+        if one.spec.name in found:
+            raise entry.wrong(
+                "name" if "name" in entry.data else "",
+                f"{show(one.spec.name)} is the name of two environments",
+                "give each a name of its own",
+            )
+        found[one.spec.name] = one
+    return list(found.values())
+
+
+def _environment(entry: Table, top: Table, sites: Mapping[str, Table], kinds: Kinds) -> Environment:
+    merged = _merged(entry, top, sites)
+    kind = merged.need("kind", _known(kinds, "kind"))
+    default_name = merged.get("use", values.name, kind)
+    return Environment(
+        spec=EnvironmentSpec(
+            name=merged.get("name", values.name, default_name),
+            kind=kind,
+            settings=_settings(merged, kind, kinds),
+        ),
+        engines=_engines(kinds[kind]),
+        axes=_axes(merged),
+        timeout=merged.get("timeout", values.above_zero, 1800.0),
+        retries=merged.get("retries", values.whole(0), 0),
+        reuse=merged.get("reuse", values.flag, True),
+        pause=merged.get("pause", values.duration, 0.0),
+        place=entry.place(),
+    )
+
+
+def _merged(entry: Table, top: Table, sites: Mapping[str, Table]) -> Table:
+    """Lay the entry over its site over the study's defaults, key by key."""
+    layers = [Table(top.file, "", {key: top.data[key] for key in DEFAULTS if key in top.data})]
+    if "use" in entry.data:
+        layers.append(sites[entry.need("use", _known(sites, "site"))])
+    data: dict[str, object] = {}
+    origins: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        data |= layer.data
+        origins |= {key: layer.where(key) for key in layer.data}
+    data |= entry.data
+    kept = {key: place for key, place in origins.items() if key not in entry.data}
+    return Table(entry.file, entry.key, data, kept)
+
+
+def _known(choice: Iterable[str], what: str) -> values.Convert[str]:
+    def convert(value: object) -> str:
+        if not isinstance(value, str) or value not in choice:
+            near = nearest(value, choice) if isinstance(value, str) else ""
+            words = ", ".join(choice) or "none"
+            raise ValueError(f"{what} {show(value)} is unknown; {near} allowed: {words}")
+        return value
+
+    return convert
+
+
+def _check_site(site: Table, kinds: Kinds) -> None:
+    """Refuse wrong keys of a site, also of one that nothing uses."""
+    for key in ("name", "use"):
+        if key in site.data:
+            raise site.wrong(key, "a site has none", "it belongs to the [[environment]]")
+    if "kind" in site.data:
+        kind = site.need("kind", _known(kinds, "kind"))
+        site.known((*SHARED_KEYS, *_fields(kinds[kind])))
+
+
+def _fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(struct))
+
+
+def _engines(struct: type[msgspec.Struct]) -> frozenset[str] | None:
+    """Return the engines that a kind can run (its class attribute ``engines``), None for all."""
+    engines = cast("Iterable[str] | None", getattr(struct, "engines", None))
+    return None if engines is None or "engines" in _fields(struct) else frozenset(engines)
+
+
+def _settings(merged: Table, kind: str, kinds: Kinds) -> Mapping[str, object]:
+    """Return the kind's own settings, complete, as its struct reads them."""
+    own = _fields(kinds[kind])
+    merged.known(("name", "use", *SHARED_KEYS, *own))
+    given = {key: value for key, value in merged.data.items() if key in own}
+    try:
+        struct = msgspec.convert(given, kinds[kind], strict=True)
+    except msgspec.ValidationError as error:
+        raise _settings_error(merged, error) from error
+    return {name: value for name, value in _builtins(struct).items() if name in own}
+
+
+def _builtins(struct: msgspec.Struct) -> dict[str, object]:
+    return cast("dict[str, object]", msgspec.to_builtins(struct, str_keys=True))
+
+
+def _settings_error(merged: Table, error: msgspec.ValidationError) -> StudyError:
+    what, _, path = str(error).partition(" - at ")
+    key = path.strip("`").removeprefix("$").removeprefix(".")
+    text = what.replace("`", "'")
+    if key in merged.data:
+        text = f"{show(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
+    head, dot, rest = key.partition(".")
+    return StudyError(f"{merged.place(head)}{dot}{rest}: {text}")
+
+
+def _axes(merged: Table) -> Axes:
+    workers: tuple[Scalar, ...] = merged.several("workers", values.whole(1))
+    return {
+        "workers": workers,
+        **_shape(merged.table("worker"), "worker"),
+        **_shape(merged.table("driver"), "driver"),
+        **_conf(merged.table("conf")),
+    }
+
+
+def _shape(table: Table, role: str) -> Axes:
+    table.known(SHAPE_KEYS)
+    default = Shape()
+    axes: dict[str, tuple[Scalar, ...]] = {
+        f"{role}.cores": table.choose("cores", values.whole(1)) or (default.cores,),
+        f"{role}.memory": table.choose("memory", values.memory) or (default.memory,),
+    }
+    limits = table.choose("cpu_limit", values.positive)
+    return axes if limits is None else {**axes, f"{role}.cpu_limit": limits}
+
+
+def _conf(table: Table) -> Axes:
+    """Return an engine's settings; TOML reads ``spark.a.b = 1`` as nested tables, so do we."""
+    axes: dict[str, tuple[Scalar, ...]] = {}
+    for path, holder, key in _leaves(table, ""):
+        if _OURS.fullmatch(path.lower()):
+            raise holder.wrong(
+                key, "not allowed in conf", "say it by `workers`, `worker` and `driver`"
+            )
+        if f"conf.{path}" in axes:
+            raise holder.wrong(key, f"{path} is given twice")
+        axes[f"conf.{path}"] = holder.several(key, values.setting)
+    return axes
+
+
+def _leaves(table: Table, prefix: str) -> Iterable[tuple[str, Table, str]]:
+    for key, value in table.data.items():
+        if isinstance(value, dict):
+            yield from _leaves(table.table(key), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", table, key

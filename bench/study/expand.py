@@ -1,0 +1,186 @@
+"""From entries to cases: lists cross, and no two cases may be the same."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bench.canonical import digest, show
+from bench.errors import StudyError
+from bench.model import Case, Dataset, Scalar, Shape
+from bench.study.environments import Axes, Environment
+from bench.study.workloads import Data, Workload
+
+MOST_CASES = 10_000
+
+
+@dataclass(frozen=True)
+class Work:
+    """How often a run does its work, and how many of these passes do not count."""
+
+    passes: int
+    warmups: int
+
+
+@dataclass
+class Expansion:
+    """The cases in the study's order, and what is left out, each with its reason."""
+
+    cases: list[Case] = field(default_factory=list)
+    unplanned: list[str] = field(default_factory=list)
+
+
+def cross(axes: Axes) -> Iterator[dict[str, Scalar]]:
+    """Yield every combination of the axes' values, the last axis fastest."""
+    for point in itertools.product(*axes.values()):
+        yield dict(zip(axes, point, strict=True))
+
+
+def expand(
+    file: str, workloads: list[Workload], environments: list[Environment], work: Work
+) -> Expansion:
+    """Cross workloads with environments and their factors; StudyError for two equal cases."""
+    pairs, found = _pairs(workloads, environments)
+    count = sum(_count(workload, environment) for workload, environment in pairs)
+    if count > MOST_CASES:
+        raise StudyError(
+            f"{file}: {count:,} cases",
+            remedy=f"at most {MOST_CASES:,} are allowed; cross shorter lists",
+        )
+    seen: dict[str, Case] = {}
+    for workload, environment in pairs:
+        for case in _cases(workload, environment, work):
+            identity = _identity(case, environment)
+            if identity in seen:
+                raise StudyError(
+                    f"{file}: {_described(seen[identity])} and {_described(case)} are the same",
+                    remedy="take one out, or let a setting differ",
+                )
+            seen[identity] = case
+    if not seen:
+        raise StudyError(f"{file}: nothing to run: {'; '.join(found.unplanned)}")
+    found.cases.extend(seen.values())
+    return found
+
+
+def _pairs(
+    workloads: list[Workload], environments: list[Environment]
+) -> tuple[list[tuple[Workload, Environment]], Expansion]:
+    """Return who runs where; what cannot is unplanned, or an error where `on` names it."""
+    found = Expansion()
+    pairs = []
+    for workload in workloads:
+        engine = workload.manifest.engine
+        for environment in environments:
+            name = environment.spec.name
+            if workload.on is not None and name not in workload.on:
+                continue
+            if environment.engines is None or engine in environment.engines:
+                pairs.append((workload, environment))
+                continue
+            reason = f"kind {environment.spec.kind} does not run {engine}"
+            if workload.on is not None:
+                raise StudyError(
+                    f"{workload.place}.on: {workload.label} cannot run on {show(name)}: {reason}",
+                    remedy="take it out of `on`",
+                )
+            found.unplanned.append(f"{workload.label} on {name}: {reason}")
+    used = {environment.spec.name for _, environment in pairs}
+    idle = [one.spec.name for one in environments if one.spec.name not in used]
+    found.unplanned.extend(f"environment {name}: no workload runs on it" for name in idle)
+    return pairs, found
+
+
+def _datasets(workload: Workload) -> tuple[Data, ...]:
+    return workload.datasets or (Data("none", None, {}),)
+
+
+def _count(workload: Workload, environment: Environment) -> int:
+    outer = _size(environment.axes) * _size(workload.axes)
+    return outer * sum(_size(data.axes) for data in _datasets(workload))
+
+
+def _size(axes: Axes) -> int:
+    return math.prod([len(taken) for taken in axes.values()])
+
+
+def _cases(workload: Workload, environment: Environment, work: Work) -> Iterator[Case]:
+    datasets = _datasets(workload)
+    for data in datasets:
+        axes = {**environment.axes, **workload.axes, **data.axes}
+        for point in cross(axes):
+            factors = {path: point[path] for path in axes if len(axes[path]) > 1}
+            factors["workers"] = point["workers"]
+            if len(datasets) > 1:
+                factors["dataset"] = data.name
+            yield _case(workload, environment, work, data, point, factors)
+
+
+def _case(
+    workload: Workload,
+    environment: Environment,
+    work: Work,
+    data: Data,
+    point: Mapping[str, Scalar],
+    factors: Mapping[str, Scalar],
+) -> Case:
+    return Case(
+        workload=workload.label,
+        use=workload.use,
+        engine=workload.manifest.engine,
+        environment=environment.spec.name,
+        workers=int(point["workers"]),
+        worker=_shape("worker", point),
+        driver=_shape("driver", point),
+        conf={key: str(value) for key, value in _below("conf", point).items()},
+        params=_below("params", point),
+        dataset=Dataset(name=data.name, generator=data.generator, params=_below("dataset", point)),
+        factors=dict(sorted(factors.items())),
+        passes=work.passes,
+        warmups=work.warmups,
+        stages=workload.stages,
+        timeout=environment.timeout,
+        retries=environment.retries,
+        reuse=environment.reuse,
+        pause=environment.pause,
+    )
+
+
+def _shape(role: str, point: Mapping[str, Scalar]) -> Shape:
+    limit = point.get(f"{role}.cpu_limit")
+    return Shape(
+        cores=int(point[f"{role}.cores"]),
+        memory=int(point[f"{role}.memory"]),
+        cpu_limit=None if limit is None else float(limit),
+    )
+
+
+def _below(group: str, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the values below a path's first part, without it, sorted."""
+    start = f"{group}."
+    return {
+        path.removeprefix(start): point[path] for path in sorted(point) if path.startswith(start)
+    }
+
+
+def _identity(case: Case, environment: Environment) -> str:
+    """Return the digest of all that makes a cell another cell (names, labels and pauses do not)."""
+    data = case.dataset
+    return digest(
+        [
+            case.use,
+            case.params,
+            [data.generator or data.name, data.params],
+            [environment.spec.kind, environment.spec.settings],
+            [case.workers, case.worker, case.driver, case.conf],
+            [case.passes, case.stages],
+        ]
+    )
+
+
+def _described(case: Case) -> str:
+    """Name a case for a person: label, environment and factors."""
+    taken = ", ".join(f"{path} = {show(value)}" for path, value in case.factors.items())
+    return f"{case.workload} on {case.environment} ({taken})"

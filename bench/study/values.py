@@ -1,0 +1,112 @@
+"""What a study's values may be: each function takes one TOML value or raises ValueError.
+
+The message says the value and what is allowed; the table adds the file and the key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from bench.canonical import show
+from bench.units import MOST, parse_duration, parse_memory
+
+T = TypeVar("T")
+Convert = Callable[[object], T]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+def whole(least: int) -> Convert[int]:
+    """Return what takes a whole number of at least ``least``."""
+
+    def convert(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+            raise ValueError(f"{show(value)} is not allowed; a whole number from {least} on is")
+        return value
+
+    return convert
+
+
+def seed(value: object) -> int:
+    """Take a whole number of either sign."""
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST:
+        raise ValueError(f"{show(value)} is not allowed; a whole number is")
+    return value
+
+
+def positive(value: object) -> float:
+    """Take a number above 0."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not good or not 0 < value <= MOST:  # type: ignore[operator]
+        raise ValueError(f"{show(value)} is not allowed; a number above 0 is")
+    return float(value)  # type: ignore[arg-type]
+
+
+def flag(value: object) -> bool:
+    """Take true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{show(value)} is not allowed; true or false is")
+    return value
+
+
+def text(value: object) -> str:
+    """Take text of one line that is not blank."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError(f"{show(value)} is not allowed; one line of text is")
+    return value
+
+
+def name(value: object) -> str:
+    """Take a name: letters, digits, dot, underscore and hyphen."""
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise ValueError(
+            f"{show(value)} is not allowed; a name of letters, digits, '.', '_' and '-' is"
+        )
+    return value
+
+
+def setting(value: object) -> str:
+    """Take an engine's setting as the engine's own text: true, 4, 0.6 or "64m"."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, (str, int, float)):
+        raise ValueError(f"{show(value)} is not allowed; text, a number or true or false is")
+    return str(value)
+
+
+def one_of(*choices: str) -> Convert[str]:
+    """Return what takes one of the given words."""
+
+    def convert(value: object) -> str:
+        if value not in choices:
+            words = " or ".join(show(choice) for choice in choices)
+            raise ValueError(f"{show(value)} is not allowed; {words} is")
+        return str(value)
+
+    return convert
+
+
+def above_zero(value: object) -> float:
+    """Take a duration above 0, in seconds."""
+    seconds = parse_duration(value)
+    if seconds == 0:
+        raise ValueError(f"{show(value)} is not allowed; a duration above 0 is")
+    return seconds
+
+
+duration: Convert[float] = parse_duration
+memory: Convert[int] = parse_memory
+
+
+def several(convert: Convert[T], value: object) -> tuple[T, ...]:
+    """Take one value or a list of different ones: a factor where there are several."""
+    given: Sequence[object] = value if isinstance(value, list) else [value]
+    if not given:
+        raise ValueError("[] is not allowed; one value or a list of values is")
+    taken = tuple(convert(entry) for entry in given)
+    for position, entry in enumerate(taken):
+        if entry in taken[:position]:
+            raise ValueError(f"{show(given[position])} is listed twice; each value once is allowed")
+    return taken

@@ -1,0 +1,1 @@
+"""What is measured beside the work: the host's sampler."""

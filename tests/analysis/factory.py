@@ -1,0 +1,170 @@
+"""Synthetic records with a known truth, for the tests of analysis and report."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bench.model import (
+    Case,
+    Cell,
+    Dataset,
+    Digests,
+    EnvironmentSpec,
+    Machine,
+    Quality,
+    Run,
+    Scalar,
+    Session,
+    Shape,
+    StageTime,
+    Study,
+    Vector,
+)
+
+ENGINES = {"spark-logreg": "spark", "tensorflow-logreg": "tensorflow"}
+PARAMS: Mapping[str, Scalar] = {"tolerance": 1e-10, "regularization": 0.01, "max_iterations": 500}
+
+
+def digest(*parts: object) -> str:
+    """Return a sha256 of some words."""
+    return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
+
+
+MACHINE = Machine(
+    digest=digest("machine"), cpu_model="Example CPU", cores=8, memory=16 << 30, os="Linux 6"
+)
+QUALITY = Quality(
+    objective=0.412345678,
+    auc=0.7612,
+    iterations=21,
+    converged=True,
+    vector=Vector(count=3, norm=2.0, projections=(0.5, -0.25)),
+)
+
+
+def case(workload: str = "spark-logreg", workers: int = 1, **changes: Any) -> Case:
+    """Return a case of the example study."""
+    plain = Case(
+        workload=workload,
+        use=workload,
+        engine=ENGINES.get(workload, "spark"),
+        environment="here",
+        workers=workers,
+        worker=Shape(cores=1, memory=2 << 30),
+        driver=Shape(),
+        params=PARAMS,
+        dataset=Dataset(name="flights"),
+        factors={"workers": workers},
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def session(cases: Sequence[Case], name: str = "s1", **changes: Any) -> Session:
+    """Return a session whose study has these cases."""
+    study = Study(
+        name="example",
+        title="Spark and TensorFlow on an example machine",
+        seed=7,
+        repeats=5,
+        environments=(EnvironmentSpec(name="here", kind="local"),),
+        cases=tuple(cases),
+    )
+    plain = Session(
+        session=name,
+        campaign="c1",
+        study=study,
+        started_at="2026-01-02T03:04:05Z",
+        host=digest("host"),
+        benchcast="0.1.0",
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+class Maker:
+    """Makes runs with rising ids."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def run(self, of: Case, seconds: float = 10.0, repeat: int = 0, **changes: Any) -> Run:
+        """Return an ok run of a case that took so many seconds (one pass)."""
+        series = digest(of.workload, of.environment, of.workers, dict(of.params), of.dataset.name)
+        plain = Run(
+            run=f"20260102-{next(self._numbers):06d}",
+            cell=Cell(
+                key=digest(series, repeat),
+                series=series,
+                workload=of.workload,
+                environment=of.environment,
+                workers=of.workers,
+                factors=of.factors,
+                repeat=repeat,
+            ),
+            attempt=1,
+            session="s1",
+            cluster="k1",
+            status="ok",
+            started_at="2026-01-02T03:04:05Z",
+            machines=(MACHINE.digest,),
+            phases={"provision": 0.5, "launch": 3.0, "work": seconds},
+            stages=(
+                StageTime(name="source", number=0, wall=seconds * 0.2),
+                StageTime(name="train", number=0, wall=seconds * 0.7),
+            ),
+            passes=(seconds,),
+            quality=QUALITY,
+            workers_wanted=of.workers,
+            workers_seen=of.workers,
+            digests=Digests(
+                task="logistic-regression/1",
+                bundle=digest(of.use),
+                params=digest(sorted(of.params.items())),
+                dataset=digest(of.dataset.name),
+            ),
+            versions={of.engine: "4.1.0", "python": "3.11.7"},
+        )
+        return msgspec.structs.replace(plain, **changes)
+
+
+def failed(run: Run, reason: str = "executor lost", status: str = "failed") -> Run:
+    """Return the run as one that did not end ok: no passes, stages, quality."""
+    return msgspec.structs.replace(
+        run, status=status, reason=reason, passes=(), stages=(), phases={}, quality=None
+    )
+
+
+def study(
+    repeats: int = 5, counts: Sequence[int] = (1, 2), seed: int = 1
+) -> tuple[list[Session], list[Machine], list[Run]]:
+    """Return sessions, machines and lognormal runs: Spark speeds up 1.3x a doubling, TF 1.7x."""
+    rng, make = random.Random(seed), Maker()
+    truth = {"spark-logreg": (20.0, 1.3), "tensorflow-logreg": (8.0, 1.7)}
+    cases = [case(name, n) for name in truth for n in counts]
+    runs = []
+    for repeat, one in itertools.product(range(repeats), cases):
+        first, gain = truth[one.workload]
+        middle = first / gain ** math.log2(one.workers)
+        runs.append(make.run(one, middle * rng.lognormvariate(0, 0.03), repeat))
+    return [session(cases)], [MACHINE], runs
+
+
+def samples(seconds: int = 30) -> dict[str, list[object]]:
+    """Return samples' columns of two scopes, with one gap."""
+    found: dict[str, list[object]] = {
+        name: [] for name in ("t", "scope", "cpu_user", "cpu_system", "memory_used")
+    }
+    for t, scope in itertools.product(range(seconds), ("host", "worker-0")):
+        gap = t == 5
+        found["t"].append(100.0 + t)
+        found["scope"].append(scope)
+        found["cpu_user"].append(None if gap else 1 + math.sin(t / 4) ** 2)
+        found["cpu_system"].append(0.1)
+        found["memory_used"].append((2 if scope == "host" else 1) * 2**30 + t * 2**24)
+    return found

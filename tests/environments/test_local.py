@@ -1,0 +1,174 @@
+"""The local environment: what it checks, and that it undoes what did not come up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench import environments
+from bench.contracts import Cluster, Execution, Facts, Finding, Host, MetricSource
+from bench.environments.base import HostEnvironment, room_findings
+from bench.environments.local import LocalEnvironment
+from bench.errors import LaunchFailed, StudyError
+from bench.hosts import Room
+from bench.hosts.cgroups import Cgroups
+from bench.hosts.local import LocalProvider
+from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+
+GIB = 1 << 30
+OWNER = Owner(study="s", session="20260101T000000-000000", cluster="c1")
+JOB = Job(
+    run="r",
+    engine="tiny",
+    entry="main.py",
+    bundle={},
+    params={},
+    dataset=Dataset(name="none"),
+    workers=1,
+    passes=1,
+    stages="fused",
+    timeout=1,
+)
+
+
+class TinyCluster(Cluster):
+    """An engine's cluster of nothing."""
+
+    def __init__(self, workers: int) -> None:
+        self.facts = Facts()
+        self.workers = workers
+        self.closed = 0
+
+    def submit(self, job: Job) -> Execution:
+        raise NotImplementedError
+
+    def sources(self) -> Sequence[MetricSource]:
+        return []
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class TinyEngine:
+    """Launches nothing; fails when told."""
+
+    name = "tiny"
+
+    def __init__(self) -> None:
+        self.fail = False
+        self.launched: list[TinyCluster] = []
+
+    def check(self, need: Need) -> Sequence[Finding]:
+        return []
+
+    def launch(self, driver: Host, workers: Sequence[Host], need: Need) -> Cluster:
+        if self.fail:
+            raise LaunchFailed("told to fail")
+        for host in (driver, *workers):
+            host.spawn("sleep", ["sleep", "60"], {})
+        self.launched.append(TinyCluster(len(workers)))
+        return self.launched[-1]
+
+
+@pytest.fixture
+def engine() -> TinyEngine:
+    """An engine of nothing."""
+    return TinyEngine()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: TinyEngine) -> HostEnvironment:
+    """Local hosts in a folder of their own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    provider = LocalProvider(Cgroups(tmp_path, tmp_path / "none"))
+    return HostEnvironment(provider, {"tiny": engine})
+
+
+def need(workers: int = 1, *, memory: int = GIB, limit: float | None = None) -> Need:
+    """A need for the tiny engine."""
+    worker = Shape(memory=memory, cpu_limit=limit)
+    return Need(engine="tiny", workers=workers, worker=worker, driver=Shape())
+
+
+def test_kinds_and_their_settings() -> None:
+    assert set(environments.kinds()) >= {"local", "fake"}
+    local = environments.build(EnvironmentSpec(name="here", kind="local"))
+    assert isinstance(local, LocalEnvironment)
+    assert set(local.identity()) == {"cpu_model", "cores", "memory"}
+    with pytest.raises(StudyError, match="did you mean 'local'"):
+        environments.build(EnvironmentSpec(name="here", kind="locl"))
+    with pytest.raises(msgspec.ValidationError, match="nope"):
+        environments.build(EnvironmentSpec(name="here", kind="local", settings={"nope": 1}))
+
+
+def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
+    cluster = place.open(need(1), OWNER)
+    assert set(cluster.facts.phases) == {"provision", "launch"}
+    assert len(cluster.facts.machines) == len(cluster.facts.uses) == 1
+    assert len(cluster.sources()) == 1
+    cluster.adapt(need(3))  # type: ignore[attr-defined]
+    assert [c.closed for c in engine.launched] == [1, 0]
+    assert engine.launched[1].workers == 3
+    cluster.adapt(need(1))  # type: ignore[attr-defined]
+    assert engine.launched[2].workers == 1
+    (left,) = place.leftovers()
+    assert left.describe().startswith("2 processes") or left.describe().startswith("4 processes")
+    cluster.close()
+    cluster.close()
+    assert set(cluster.facts.phases) == {"teardown"}
+    assert cluster.facts.uses[0].seconds > 0
+    assert list(place.leftovers()) == []
+    with pytest.raises(RuntimeError, match="closed"):
+        cluster.submit(JOB)
+
+
+def test_what_did_not_come_up_is_undone(place: HostEnvironment, engine: TinyEngine) -> None:
+    engine.fail = True
+    with pytest.raises(LaunchFailed, match="told to fail"):
+        place.open(need(2), OWNER)
+    assert list(place.leftovers()) == []
+    with pytest.raises(LaunchFailed, match="cpu_limit"):
+        place.open(need(2, limit=0.5), OWNER)
+    assert list(place.leftovers()) == []
+    engine.fail = False
+    cluster = place.open(need(1), OWNER)
+    engine.fail = True
+    with pytest.raises(LaunchFailed, match="told to fail"):
+        cluster.adapt(need(2))  # type: ignore[attr-defined]
+    assert list(place.leftovers()) == []
+
+
+def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None:
+    other = Need(engine="flink", workers=1, worker=Shape(), driver=Shape())
+    (finding,) = place.check(JOB, other)
+    assert (finding.severity, finding.scope) == ("error", "cell")
+    assert str(finding) == "the engine 'flink' does not run here; engines here: tiny"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (need(2), []),
+        (need(8, memory=2 * GIB), ["error", "warning"]),
+        (need(2, memory=5 * GIB), ["warning"]),
+        (need(4), ["warning"]),
+        (need(4, limit=0.5), []),
+        (need(4, limit=0.75), ["warning"]),
+    ],
+)
+def test_room(wanted: Need, said: list[str]) -> None:
+    room = Room(cores=2, memory=16 * GIB, available=10 * GIB)
+    assert [finding.severity for finding in room_findings(room, wanted)] == said
+
+
+def test_what_it_says_of_too_much() -> None:
+    room = Room(cores=2, memory=4 * GIB, available=4 * GIB)
+    memory, cores = room_findings(room, need(4))
+    assert str(memory) == (
+        "4 workers and the driver ask for 5.0 GiB; this machine has 4.0 GiB;"
+        " use fewer workers or less memory for each"
+    )
+    assert cores.what == "oversubscribed: 4 workers want 4 cores of 2"

@@ -1,0 +1,99 @@
+"""The host sampler: its readers, its file, its end, and that it never fails a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bench.telemetry import sampler
+from bench.telemetry.host import COLUMNS, HostSampler, write_parquet
+
+MARK = "study/session/cluster"
+
+
+def test_readers() -> None:
+    tick = os.sysconf("SC_CLK_TCK")
+    cpu = sampler.host_cpu(f"cpu  {tick} {tick} {tick} 0 {3 * tick} 0 {tick} {5 * tick} 9 9\n")
+    assert cpu == {
+        "cpu_user": 2.0,
+        "cpu_system": 2.0,
+        "cpu_iowait": 3.0,
+        "cpu_steal": 5.0,
+        "cpu_idle": 0.0,
+    }
+    disks = "8 0 sda 1 2 10 4 5 6 20 8 9 10 11\n8 1 sda1 1 2 10 4 5 6 20 8 9 10 11\n"
+    assert sampler.disk_bytes(disks, {"sda"}) == {"disk_read": 5120.0, "disk_write": 10240.0}
+    net = "Inter-| Receive\n face |bytes\n lo: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n"
+    assert sampler.net_bytes(net) == {"net_rx": 7.0, "net_tx": 8.0}
+    memory = "MemTotal: 10 kB\nMemFree: 1 kB\nMemAvailable: 4 kB\n"
+    assert sampler.memory_used(memory) == {"memory_used": 6 * 1024}
+    assert sampler.memory_used("") == sampler.host_cpu("") == {}
+
+
+def test_rates_are_per_second_and_never_negative() -> None:
+    now = {"cpu_user": 5.0, "net_rx": 1.0, "memory_used": 7.0, "new": 1.0}
+    before = {"cpu_user": 1.0, "net_rx": 9.0, "memory_used": 1.0}
+    assert sampler.rates(now, before, 2.0) == {"cpu_user": 2.0, "net_rx": 0.0, "memory_used": 7.0}
+
+
+def test_a_marked_process_is_seen_by_its_scope(tmp_path: Path) -> None:
+    source = HostSampler(MARK, {0: "driver", 1: "worker-0"}, tmp_path)
+    source.start()
+    busy = "import time; end = time.monotonic() + 3.5\nwhile time.monotonic() < end: pass"
+    env = {"BENCHCAST_OWNER": MARK, "BENCHCAST_HOST": "1"}
+    subprocess.run([sys.executable, "-c", busy], env=env, check=True)
+    out = tmp_path / "out"
+    out.mkdir()
+    source.stop(out)
+    table = pq.read_table(out / "samples.parquet")
+    assert table.column_names == ["t", "wall_ns", "scope", *COLUMNS]
+    rows = table.to_pylist()
+    assert {row["scope"] for row in rows} == {"host", "driver", "worker-0"}
+    worker = [row for row in rows if row["scope"] == "worker-0"]
+    assert max(row["cpu_user"] for row in worker) > 0.05
+    assert max(row["memory_used"] for row in worker) > 1e6
+    assert worker[0]["net_rx"] is None
+    assert all(row["cpu_user"] == 0.0 for row in rows if row["scope"] == "driver")
+    assert float(table.schema.metadata[b"sampler_cpu_seconds"]) > 0
+    assert not (tmp_path / "samples.jsonl").exists()
+
+
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    argv = [sys.executable, sampler.__file__, "--interval", "0.05", "--out", str(out)]
+    script = f"{' '.join(argv)} --mark {MARK} & echo $!; sleep 0.7"
+    done = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_failures_are_a_missing_file(tmp_path: Path) -> None:
+    source = HostSampler(MARK, {}, tmp_path / "not there")
+    source.start()
+    source.stop(tmp_path)
+    source.stop(tmp_path)
+    assert not (tmp_path / "samples.parquet").exists()
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    line = {"t": 1.0, "wall_ns": 1, "self_cpu": 0.5, "rows": [{"scope": "host", "cpu_user": 1.0}]}
+    raw.write_text(json.dumps(line) + "\n" + '{"t": 2.0, "wal')
+    write_parquet(raw, tmp_path / "samples.parquet")
+    assert pq.read_table(tmp_path / "samples.parquet").num_rows == 1
+    raw.write_text("")
+    with pytest.raises(ValueError, match="nothing was sampled"):
+        write_parquet(raw, tmp_path / "none.parquet")

@@ -1,0 +1,1 @@
+"""What all workloads share: emitter, data and quality; standard library and numpy only."""
