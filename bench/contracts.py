@@ -183,13 +183,13 @@ class Host(Protocol):
         """Return ``count`` ports that were free just now."""
 
     def limit(self, shape: Shape) -> None:
-        """Hold processes spawned from now on to the shape's CPU limit; LaunchFailed if it cannot."""
+        """Hold processes spawned from now on to the CPU limit; LaunchFailed if it cannot."""
 
     def put(self, source: Path, path: str) -> Path:
         """Copy a file to ``path`` below the host's folder."""
 
     def get(self, path: Path, target: Path) -> None:
-        """Copy a file of the host to ``target`` here."""
+        """Copy a file or folder of the host to ``target`` here."""
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Process:
         """Start a process in a group of its own; ``name`` names its output file."""

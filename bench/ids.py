@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 
 def new_id() -> str:
-    """Return ``yymmdd-hhmmss-xxxxxx``: UTC and 24 random bits, lower case, fit for file names."""
-    return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """Return ``yymmdd-hhmmssmmm-xxxx``: UTC to the millisecond and 16 random bits."""
+    now = datetime.now(UTC)
+    return f"{now:%y%m%d-%H%M%S}{now.microsecond // 1000:03}-{secrets.token_hex(2)}"
 
 
 def utc_now() -> str:

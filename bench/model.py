@@ -28,7 +28,7 @@ Digest = str  # sha256, 64 hexadecimal digits
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Size of one worker or driver: ``cores``, ``memory`` in bytes, ``cpu_limit`` in cores' time."""
+    """Size of a worker or driver: ``cores``, ``memory`` in bytes, ``cpu_limit`` in cores."""
 
     cores: AtLeastOne = 1
     memory: AtLeastOne = 1 << 30

@@ -132,7 +132,6 @@ def _cell(
     )
 
 
-
 def matches(cell: Cell, where: Mapping[str, str]) -> bool:
     """Return whether a cell has these values, by path: a factor, or workload, environment,
     workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``)."""

@@ -240,34 +240,44 @@ def _read_file(path: Path, results: Results) -> None:
     if not lines:
         return
     _check_head(path, lines[0])
-    session = ""
-    open_starts: dict[str, Started] = {}
+    reader = _Reader(results)
     for number, text in enumerate(lines, start=1):
         try:
-            line = _lines.decode(text)
+            reader.add(_lines.decode(text))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{path.name}: line {number} cannot be read ({error})",
                 remedy="move the file out of the results folder, or mend the line",
             ) from error
+    results.orphans.extend((reader.session, started) for started in reader.starts.values())
+
+
+class _Reader:
+    """Sorts one file's lines into the results; ``starts`` are those without an end so far."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self.session = ""
+        self.starts: dict[str, Started] = {}
+
+    def add(self, line: Line) -> None:
+        """Sort in one line."""
         match line:
-            case Run():
-                results.runs.append(line)
-                open_starts.pop(line.run, None)
+            case Run() | StoppedLine():
+                self.starts.pop(line.run, None)
+                if isinstance(line, Run):
+                    self._results.runs.append(line)
             case Started():
-                open_starts[line.run] = line
-            case StoppedLine():
-                open_starts.pop(line.run, None)
+                self.starts[line.run] = line
             case ClusterLine():
-                results.clusters.append(line)
+                self._results.clusters.append(line)
             case Machine():
-                results.machines[line.digest] = line
+                self._results.machines[line.digest] = line
             case Bundle():
-                results.bundles[line.digest] = line
+                self._results.bundles[line.digest] = line
             case Session():
-                session = line.session
-                results.sessions[session] = line
-    results.orphans.extend((session, started) for started in open_starts.values())
+                self.session = line.session
+                self._results.sessions[line.session] = line
 
 
 def _check_head(path: Path, text: bytes) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import msgspec
+
 from bench.analysis import compare, scaling
 from bench.analysis.evidence import distinct
 from bench.analysis.results import (
@@ -44,7 +46,8 @@ def overview(
     tolerances, ``planned`` holds the keys of the study's cells, ``allow`` names differences that
     are meant, ``level`` is the level of all intervals (0..1).
     """
-    known, every = list(sessions), sorted(runs, key=lambda run: run.run)
+    known = list(sessions)
+    every = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
     selection = select(known, every, planned)
     cells = _cells(selection.lines, level)
     curves = tuple(_curve(line, cells[line.id], level) for line in selection.lines)
@@ -269,8 +272,6 @@ def _facts(sessions: Sequence[Session], runs: Sequence[Run]) -> tuple[Fact, ...]
 
 def _with_unknown(result: Overview) -> Overview:
     """Return the overview with what its data does not tell."""
-    import msgspec
-
     return msgspec.structs.replace(result, unknown=tuple(_unknown(result)))
 
 

@@ -13,7 +13,8 @@ import bench
 from bench.cli import cleanup, doctor, init, listing, plan, report, run, show
 from bench.errors import BenchError
 
-INTERRUPTED = 3
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+NOT_MEASURED = 3
 
 app = typer.Typer(
     name="benchcast",
@@ -88,11 +89,13 @@ def main() -> None:
         _say(f"benchcast: {' '.join(str(error).split())} (see 'benchcast --help')")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        _say("benchcast: stopped; run again to continue")
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    if code == INTERRUPTED:
+        _say("benchcast: stopped; run again to continue")
+        code = NOT_MEASURED
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -47,15 +47,7 @@ def _overview(results: ResultsOption, json: bool) -> None:
 
     from bench import environments, workloads
 
-    found = {}
-    for name in workloads.names():
-        said = workloads.read(workloads.find(name, results))
-        found[name] = {
-            "task": said.task,
-            "engine": said.engine,
-            "datasets": sorted(said.dataset),
-            "params": {key: param.default for key, param in said.params.items()},
-        }
+    found = {name: workloads.read(workloads.find(name, results)) for name in workloads.names()}
     kinds = sorted(environments.kinds())
     studies = sorted(path.parent.name for path in results.glob("*/*.jsonl"))
     if json:
@@ -63,10 +55,9 @@ def _overview(results: ResultsOption, json: bool) -> None:
         print_json("list", "", data)
         return
     table = Table("workload", "task", "engine", "datasets", "parameters (default)")
-    for name, row in found.items():
-        params = ", ".join(f"{key} = {value}" for key, value in dict(row["params"]).items())  # type: ignore[call-overload]
-        datasets = ", ".join(row["datasets"])
-        table.add_row(name, str(row["task"]), str(row["engine"]), datasets, params)
+    for name, said in found.items():
+        params = ", ".join(f"{key} = {param.default}" for key, param in said.params.items())
+        table.add_row(name, said.task, said.engine, ", ".join(said.dataset), params)
     out = console()
     out.print(table)
     out.print(f"environment kinds: {', '.join(kinds)}")

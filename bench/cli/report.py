@@ -97,4 +97,3 @@ def _samples(store: Store, runs: tuple[str, ...]) -> Samples:
         if path.is_file():
             found[run] = parquet.read_table(path).to_pydict()
     return found
-

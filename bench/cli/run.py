@@ -48,6 +48,7 @@ def run(
     limit = None if max_time is None else _seconds(max_time)
     prepared = runner.prepare(load_study(path), path.parent)
     store = results_of(study, results)
+    prepared.refuse()
     err = console(stderr=True)
     for finding in prepared.findings:
         err.print(f"{finding.severity}: {finding}", markup=False)

@@ -26,46 +26,50 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     png: bytes
 
 
+Maker = Callable[[Overview], "Canvas | None"]
+MAKERS: tuple[tuple[str, str, str, Maker], ...] = (
+    (
+        "time",
+        "Time over worker count",
+        "Every dot is one run; the bar is the interval around the middle, the dashed line "
+        "perfect scaling from the smallest worker count.",
+        panels.time,
+    ),
+    (
+        "speedup",
+        "Speed-up and efficiency",
+        "Against the smallest worker count measured, with intervals; dashed: ideal. At most six "
+        "curves are drawn, the table of cells has all.",
+        panels.scaling,
+    ),
+    (
+        "phases",
+        "Where the time goes, by phase",
+        "Medians over the runs that count; medians of parts need not add up to the median "
+        "of the whole.",
+        panels.phases,
+    ),
+    (
+        "stages",
+        "Where the work goes, by pipeline stage",
+        "Medians over the headline's passes. In fused mode a lazy engine's work shows in the "
+        "stage that sets it off.",
+        panels.stages,
+    ),
+    (
+        "utilization",
+        "CPU and memory while it ran",
+        "The run nearest to the middle, at each curve's largest worker count.",
+        panels.utilization,
+    ),
+)
+
+
 def draw(overview: Overview) -> tuple[Figure, ...]:
     """Return the figures that the overview has data for."""
-    makers: tuple[tuple[str, str, str, Callable[[Overview], Canvas | None]], ...] = (
-        (
-            "time",
-            "Time over worker count",
-            "Every dot is one run; the bar is the interval around the middle, the dashed line "
-            "perfect scaling from the smallest worker count.",
-            panels.time,
-        ),
-        (
-            "speedup",
-            "Speed-up and efficiency",
-            "Against the smallest worker count measured, with intervals; dashed: ideal.",
-            panels.scaling,
-        ),
-        (
-            "phases",
-            "Where the time goes: phases of a run",
-            "Medians over the runs that count; medians of parts need not add up to the median "
-            "of the whole.",
-            panels.phases,
-        ),
-        (
-            "stages",
-            "Where the work goes: pipeline stages",
-            "Medians over the headline's passes. In fused mode a lazy engine's work shows in the "
-            "stage that sets it off.",
-            panels.stages,
-        ),
-        (
-            "utilization",
-            "CPU and memory while it ran",
-            "The run nearest to the middle, at each curve's largest worker count.",
-            panels.utilization,
-        ),
-    )
     found = []
     with style.applied():
-        for name, title, caption, make in makers:
+        for name, title, caption, make in MAKERS:
             canvas = make(overview)
             if canvas is not None:
                 svg, inline, png = style.save(canvas, name)

@@ -159,7 +159,15 @@ def _bar_group(
         left = 0.0
         for share in shares:
             colour = _part(names, share.name)
-            axis.barh(y, share.seconds, left=left, height=0.66, color=colour, linewidth=0)
+            axis.barh(
+                y,
+                share.seconds,
+                left=left,
+                height=0.66,
+                color=colour,
+                edgecolor=style.PAPER,
+                linewidth=0.8,
+            )
             if share.seconds > 0.08 * longest:
                 middle = left + share.seconds / 2
                 text = f"{share.seconds:.3g}"

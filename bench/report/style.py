@@ -20,8 +20,10 @@ INK = "#22272e"
 MUTED = "#6a737d"
 GRID = "#d8dee5"
 SERIES = ("#0b6fb8", "#d1560a", "#078a67", "#b0508f", "#a97400", "#5b5fc7")
-PARTS = ("#6f7a88", "#946f00", "#2d80b3", "#0b6fb9", "#078a68", "#b0508e", "#d1560b", "#5b5fc8")
+PARTS = ("#6f7a88", "#946f00", "#078a68", "#0b6fb9", "#b0508e", "#d1560b", "#2d80b3", "#5b5fc8")
+PAPER = "#fdfdfd"
 NAMES = {
+    PAPER: "paper",
     INK: "ink",
     MUTED: "muted",
     GRID: "grid",
@@ -32,6 +34,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 
 _RC: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.5,

@@ -217,7 +217,9 @@ class _Campaign:
         self._journal.write(started)
         try:
             job = self._prepared.job(attempt.case, attempt.run)
-            run = execute(cluster.cluster, job, attempt, self._store, self._listener.stage, self._end)
+            run = execute(
+                cluster.cluster, job, attempt, self._store, self._listener.stage, self._end
+            )
         except (KeyboardInterrupt, Stopped) as stop:
             reason = str(stop) or "stopped by the user"
             self._journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))
@@ -311,4 +313,3 @@ class _Open(msgspec.Struct, kw_only=True):
         if environment != self.environment or not reuse:
             return False
         return wanted == self.need or isinstance(self.cluster, Adaptable)
-

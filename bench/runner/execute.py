@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from bench.contracts import Cluster, Execution
-from bench.errors import StorageFailed, Stopped
+from bench.errors import Stopped, StorageFailed
 from bench.model import Job, Run
 from bench.runner.verdict import Attempt, judge
 from bench.store import Store

@@ -68,8 +68,6 @@ class Log(msgspec.Struct, kw_only=True):
     dataset: str | None = None
     versions: Mapping[str, str] = {}
     artefacts: Mapping[str, str] = {}
-    ready_wall_ns: int | None = None
-    end_wall_ns: int | None = None
 
 
 _decoder = msgspec.json.Decoder(Event)
@@ -139,36 +137,25 @@ def _label(event: Event) -> str:
 
 
 def _facts(events: list[Event]) -> Log:
-    log = Log()
-    stages: list[StageTime] = []
-    measures: list[Measurement] = []
+    kinds: dict[str, list[Event]] = {}
     versions: dict[str, str] = {}
-    artefacts: dict[str, str] = {}
-    ready = end = None
     for event in events:
-        match event.event:
-            case "begin" | "versions":
-                versions.update(event.versions)
-            case "ready":
-                ready, log.workers, log.ready_wall_ns = event, event.workers, event.wall_ns
-            case "stage":
-                stages.append(_stage(event))
-            case "measure":
-                measures.append(_measurement(event))
-            case "quality":
-                log.quality = _quality(event)
-            case "dataset":
-                log.dataset = event.digest
-            case "artefact":
-                artefacts[event.name or ""] = event.sha256 or ""
-            case "end":
-                end, log.end_wall_ns = event, event.wall_ns
-    if ready and end:
-        log.work = (end.mono_ns - ready.mono_ns) / 1e9
-    log.passes = _passes(events)
-    log.stages, log.measurements = tuple(stages), tuple(measures)
-    log.versions, log.artefacts = versions, artefacts
-    return log
+        kinds.setdefault(event.event, []).append(event)
+        versions.update(event.versions)
+    ready, end = (kinds.get(name, [None])[-1] for name in ("ready", "end"))
+    quality = [_quality(event) for event in kinds.get("quality", [])]
+    dataset = [event.digest for event in kinds.get("dataset", [])]
+    return Log(
+        workers=ready.workers if ready else None,
+        work=(end.mono_ns - ready.mono_ns) / 1e9 if ready and end else None,
+        passes=_passes(events),
+        stages=tuple(_stage(event) for event in kinds.get("stage", [])),
+        measurements=tuple(_measurement(event) for event in kinds.get("measure", [])),
+        quality=quality[-1] if quality else None,
+        dataset=dataset[-1] if dataset else None,
+        versions=versions,
+        artefacts={e.name or "": e.sha256 or "" for e in kinds.get("artefact", [])},
+    )
 
 
 def _passes(events: list[Event]) -> tuple[float, ...]:

@@ -143,9 +143,7 @@ def counters(disks: set[str]) -> dict[str, float]:
 def rates(now: dict[str, float], before: dict[str, float], seconds: float) -> dict[str, float]:
     """Return growth a second; memory is a level and stays as it is."""
     return {
-        name: value
-        if name == "memory_used"
-        else round(max(0.0, value - before[name]) / seconds, 6)
+        name: value if name == "memory_used" else round(max(0.0, value - before[name]) / seconds, 6)
         for name, value in now.items()
         if name in before or name == "memory_used"
     }

@@ -1,0 +1,5 @@
+"""``python -m bench`` is the command ``benchcast``."""
+
+from bench.cli import main
+
+main()

@@ -1,0 +1,33 @@
+"""What all tests share: a temporary folder of their own for work folders and locks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to stand in, with work folders, locks and caches of its own beside it."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    monkeypatch.chdir(desk)
+    yield desk
+    left = [name for name in os.listdir(scratch) if name.startswith(("spark-", "hsperf"))]
+    assert left == []
+
+
+def absent(peer: str, remedy: str) -> None:
+    """Skip for want of a peer, naming what brings it; in CI it is a failure."""
+    text = f"{peer} is absent: {remedy}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
