@@ -129,7 +129,8 @@ def test_files_go_and_come(host: Host, tmp_path: Path) -> None:
 def test_cpu_seconds_without_a_control_group(host: Host) -> None:
     assert host.cpu_seconds() is None
     busy = "import time\nwhile time.process_time() < 0.3: pass"
-    host.spawn("busy", [sys.executable, "-c", busy], {}).wait(60)
+    process = host.spawn("busy", [sys.executable, "-c", busy], {})
+    assert process.wait(60) == 0, process.output.read_text()
     used = host.cpu_seconds()
     assert used is not None
     assert used >= 0.3
