@@ -61,7 +61,7 @@ test-real: setup ## the real lane: campaigns and kill tests with real Spark and 
 	$(BIN)/pytest -m real $(PYTEST)
 
 bench: setup ## measure the harness itself (asv)
-	cd tests/performance && ../../$(BIN)/asv run --python=same
+	cd tests/performance && PYTHONPATH=../.. ../../$(BIN)/asv run --python=same --show-stderr
 
 format: setup ## put the code into its standard form
 	$(BIN)/ruff check --fix .

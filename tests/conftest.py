@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 ALONE = ("hosts", "engines", "environments")
 

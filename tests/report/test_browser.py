@@ -47,7 +47,9 @@ def looks_right(page: Path, scratch: Path) -> str:
 
     pixels = image.imread(picture)
     assert pixels.shape[:2] == (3000, 1280)
-    assert len({tuple(row) for row in (pixels[::40, ::40, :3] * 255).astype(int).reshape(-1, 3)}) > 5
+    assert (
+        len({tuple(row) for row in (pixels[::40, ::40, :3] * 255).astype(int).reshape(-1, 3)}) > 5
+    )
     return shown.stdout
 
 
