@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class LocalEnvironment(HostEnvironment):
     """Spark and TensorFlow on this machine."""
 
+    shares_machine = True
+
     def __init__(self) -> None:
         """Use this machine as it is."""
         super().__init__(
