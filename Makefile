@@ -55,7 +55,8 @@ floors: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/pytest -m "not real" -n $(JOBS) --dist loadgroup $(PYTEST)
+	$(BIN)/pytest -m "alone and not real" $(PYTEST)
+	$(BIN)/pytest -m "not alone and not real" -n $(JOBS) --dist loadgroup $(PYTEST)
 
 test-real: setup ## the real lane: campaigns and kill tests with real Spark and TensorFlow
 	$(BIN)/pytest -m real $(PYTEST)

@@ -8,16 +8,6 @@ from pathlib import Path
 
 import pytest
 
-# Marked processes are looked for on the whole machine: these tests would see each other's.
-ALONE = ("hosts", "engines", "environments")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that look for marked processes in one worker."""
-    for item in items:
-        if item.path.parent.name in ALONE:
-            item.add_marker(pytest.mark.xdist_group("marked-processes"))
-
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -18,6 +18,9 @@ from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
 from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
 
+# Marked processes are looked for on the whole machine: these tests would see each other's.
+pytestmark = pytest.mark.alone
+
 GIB = 1 << 30
 OWNER = Owner(study="s", session="20260101T000000-000000", cluster="c1")
 JOB = Job(

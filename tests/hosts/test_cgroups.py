@@ -12,6 +12,9 @@ import pytest
 from bench.errors import LaunchFailed
 from bench.hosts.cgroups import Cgroups
 
+# Marked processes are looked for on the whole machine: these tests would see each other's.
+pytestmark = pytest.mark.alone
+
 
 def v1(root: Path, separate: bool = True) -> Cgroups:
     """A tree with the cpu and cpuacct controllers, and our own groups at the top."""

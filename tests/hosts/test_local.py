@@ -181,6 +181,9 @@ import sys, tempfile, time
 tempfile.tempdir = sys.argv[1]
 from bench.hosts.local import LocalProvider
 from bench.model import Owner, Shape
+
+# Marked processes are looked for on the whole machine: these tests would see each other's.
+pytestmark = pytest.mark.alone
 hosts = LocalProvider().acquire(2, Owner(study="dead", session="s-dead", cluster=sys.argv[2]))
 for host in hosts:
     host.limit(Shape())

@@ -90,7 +90,9 @@ class Report:
         report = cls._parse(arguments[0])
         report.folder.mkdir(parents=True, exist_ok=True)
         sys.excepthook = report._uncaught
-        report._emit("begin", python=platform.python_version(), numpy=np.__version__)
+        report._emit(
+            "begin", versions={"python": platform.python_version(), "numpy": np.__version__}
+        )
         return report
 
     @classmethod
@@ -122,7 +124,7 @@ class Report:
 
     def versions(self, **versions: str) -> None:
         """Tell the engine's versions, such as spark="4.1.4", java="17.0.9"."""
-        self._emit("versions", **versions)
+        self._emit("versions", versions=versions)
 
     def ready(self, *, workers: int) -> None:
         """Tell that the engine is up and how many workers it sees: the work begins."""

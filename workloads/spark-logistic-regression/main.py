@@ -283,6 +283,7 @@ def judge(report: Report, model: LogisticRegressionModel, data: DataFrame) -> di
     return {
         "objective": value,
         "auc": area,
+        "iterations": iterations,
         "converged": iterations < report.params["max_iterations"],
         "precision": "float64",
     }

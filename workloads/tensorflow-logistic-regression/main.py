@@ -304,6 +304,7 @@ def one_pass(report: Report, peers: Peers, number: int) -> tuple[Matrix, dict[st
     return model, {
         "objective": value,
         "auc": area,
+        "iterations": found.iterations,
         "converged": found.converged,
         "precision": "float64",
     }
