@@ -17,14 +17,14 @@ from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
 from bench.model import Dataset, Job, Need, Owner, Shape
 
+# Marked processes are looked for on the whole machine: these tests would see each other's.
+pytestmark = pytest.mark.alone
+
 GIB = 1 << 30
 OWNER = Owner(study="ranks", session="20260101T000000-ranks0", cluster="c1")
 HEAD = """
 import json, os, sys, time
 from pathlib import Path
-
-# Marked processes are looked for on the whole machine: these tests would see each other's.
-pytestmark = pytest.mark.alone
 job, config = json.loads(sys.argv[1]), json.loads(os.environ["TF_CONFIG"])
 rank = config["task"]["index"]
 folder = Path(job["folder"])

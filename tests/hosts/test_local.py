@@ -19,6 +19,9 @@ from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalHost, LocalProvider
 from bench.model import Machine, Owner, Shape
 
+# Marked processes are looked for on the whole machine: these tests would see each other's.
+pytestmark = pytest.mark.alone
+
 OWNER = Owner(study="a study", session="20260101T000000-abcdef", cluster="c1")
 
 
@@ -181,9 +184,6 @@ import sys, tempfile, time
 tempfile.tempdir = sys.argv[1]
 from bench.hosts.local import LocalProvider
 from bench.model import Owner, Shape
-
-# Marked processes are looked for on the whole machine: these tests would see each other's.
-pytestmark = pytest.mark.alone
 hosts = LocalProvider().acquire(2, Owner(study="dead", session="s-dead", cluster=sys.argv[2]))
 for host in hosts:
     host.limit(Shape())
