@@ -178,7 +178,7 @@ class SparkExecution:
             missing.append("event log: the application did not start")
         for file in files[:1]:
             application = file.name.removesuffix(".inprogress")
-            file.replace(folder / "spark-events.jsonl")
+            execution.pack(file, folder / "spark-events.zstd")
             self._executors(folder, application, missing)
         for file in events.iterdir():
             file.unlink()

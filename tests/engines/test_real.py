@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow
 import pytest
 
 from bench.contracts import Adaptable, Cluster, Environment
@@ -101,7 +102,8 @@ def test_spark_on_one_and_two_workers(place: Environment, tmp_path: Path) -> Non
             log = outcome.logs[0].read_text()
             assert f"EXECUTORS {workers}" in log
             assert "SUM 499500 from the bundle" in log
-            first = (out / "spark-events.jsonl").read_text().splitlines()[0]
+            with pyarrow.input_stream(out / "spark-events.zstd", compression="zstd") as events:
+                first = events.read().splitlines()[0]
             assert json.loads(first)["Event"] == "SparkListenerLogStart"
             assert len(list((out / "executors").glob("worker-*/*/stderr"))) == workers
             assert len(outcome.machines) == workers
