@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint types floors unit test-real bench format lock browser clean
+.PHONY: help setup quickstart test lint types floors unit test-real lab lab-down test-labs bench format lock browser clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -40,7 +40,7 @@ quickstart: setup ## run the quickstart study on this machine and render its pag
 	$(BIN)/benchcast run studies/quickstart.toml
 	$(BIN)/benchcast report studies/quickstart.toml
 
-test: lint types floors unit ## the fast lane: style, types, floors and all tests but the real campaigns
+test: lint types floors unit ## the fast lane: style, types, floors and all tests but real campaigns and labs
 
 lint: setup
 	$(BIN)/ruff check .
@@ -55,11 +55,21 @@ floors: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/pytest -m "alone and not real" $(PYTEST)
-	$(BIN)/pytest -m "not alone and not real" -n $(JOBS) --dist loadgroup $(PYTEST)
+	$(BIN)/pytest -m "alone and not real and not lab" $(PYTEST)
+	$(BIN)/pytest -m "not alone and not real and not lab" -n $(JOBS) --dist loadgroup $(PYTEST)
 
 test-real: setup ## the real lane: campaigns and kill tests with real Spark and TensorFlow
-	$(BIN)/pytest -m real $(PYTEST)
+	$(BIN)/pytest -m "real and not lab" $(PYTEST)
+
+lab: setup ## bring up what the lab's tests need and this machine allows (Debian, as root; Go)
+	@$(BIN)/python -m tests.labs.hosts
+	@$(BIN)/python -m tests.labs.vcenter
+
+lab-down: setup ## remove what crashed labs left
+	@$(BIN)/python -m tests.labs.hosts down
+
+test-labs: setup ## the lab's lane: hosts over SSH and a vCenter
+	$(BIN)/pytest -m lab $(PYTEST)
 
 bench: setup ## measure the harness itself (asv)
 	cd tests/performance && PYTHONPATH=../.. ../../$(BIN)/asv run --python=same --show-stderr

@@ -155,9 +155,15 @@ class Environment(ABC):
 
 
 class Process(Protocol):
-    """A process on a host; its output goes to a file, never a pipe."""
+    """A process on a host; its output goes to a file (``output``, a path there), never a pipe.
+
+    ``poll`` and ``read`` raise HostLost when the host does not answer any more.
+    """
 
     output: Path
+
+    def read(self, offset: int = 0) -> bytes:
+        """Return its output from ``offset`` on (bytes), as far as it is written."""
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
@@ -181,6 +187,15 @@ class Host(Protocol):
 
     def free_ports(self, count: int) -> list[int]:
         """Return ``count`` ports that were free just now."""
+
+    def run(self, argv: Sequence[str], timeout: float = 60.0) -> tuple[int, str]:
+        """Run a short command there; return its exit code (127: no such program) and output."""
+
+    def package(self, name: str) -> Path | None:
+        """Return the folder of a package that the host's Python has, or None."""
+
+    def ask(self, url: str) -> str | None:
+        """Return the body of an HTTP answer as the host gets it, or None while there is none."""
 
     def limit(self, shape: Shape) -> None:
         """Hold processes spawned from now on to the CPU limit; LaunchFailed if it cannot."""
@@ -219,8 +234,11 @@ class Engine(Protocol):
 
     name: str
 
+    def fits(self, need: Need) -> Sequence[Finding]:
+        """Say what stands against the need itself, on whatever hosts."""
+
     def check(self, need: Need) -> Sequence[Finding]:
-        """Say what is missing here to run it (an extra, Java)."""
+        """Say that too, and what is missing on this machine to run it (an extra, Java)."""
 
     def launch(self, driver: Host, workers: Sequence[Host], need: Need) -> Cluster:
         """Start it on the hosts: whole, or undone and LaunchFailed."""

@@ -9,6 +9,7 @@ BenchError
 │   └── EnvironmentUnfit the environment cannot run the study as it is asked to
 └── MeasureError         exit 3: nothing wrong with the request, it could not be measured
     ├── LaunchFailed     hosts or an engine did not come up, whole
+    │   └── HostLost     a host does not answer any more
     ├── StorageFailed    results could not be written (disk full, folder gone)
     └── Stopped          a limit or Ctrl-C ended the campaign before its end
 """
@@ -71,6 +72,10 @@ class MeasureError(BenchError):
 
 class LaunchFailed(MeasureError):
     """Hosts or an engine did not come up whole; what had come up was undone."""
+
+
+class HostLost(LaunchFailed):
+    """A host does not answer any more; the message names it as the study does."""
 
 
 class StorageFailed(MeasureError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -9,11 +10,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from bench.contracts import Host, Outcome, Process
+from bench.errors import HostLost
 from bench.hosts import Throttled
 from bench.model import Job
 
@@ -84,7 +85,12 @@ def argument(host: Host, job: Job, rank: int) -> str:
 
 def last_error(log: Path) -> str:
     """Return the last meaningful error line of a log without folders, or an empty string."""
-    lines = [line.strip() for line in _tail(log, TAIL).splitlines() if line.strip()]
+    return error_in(_tail(log, TAIL))
+
+
+def error_in(text: str) -> str:
+    """Return the last meaningful error line of a log's text, without folders, or nothing."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if REPORTED not in line]
     for pattern in (_RAISED, _LOGGED):
         for line in reversed(lines):
@@ -124,8 +130,9 @@ def fetch(host: Host, source: Path, target: Path, missing: list[str]) -> bool:
     """Copy from the host; what cannot be copied is named in ``missing``."""
     try:
         host.get(source, target)
-    except OSError as error:
-        missing.append(f"{source.name}: {error.strerror}")
+    except (OSError, HostLost) as error:
+        why = error.what if isinstance(error, HostLost) else error.strerror
+        missing.append(f"{source.name}: {why}")
         return False
     return True
 
@@ -196,6 +203,7 @@ class Ranks:
         """Follow processes that have just been started."""
         self.ranks = list(ranks)
         self.failed: tuple[int, int] | None = None  # (rank, exit code)
+        self.lost = ""  # which host was lost
         self.started = time.monotonic()
         self.ended: float | None = None
         self.cancelled = False
@@ -229,8 +237,8 @@ class Ranks:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield (rank, line) of all logs as they grow, until all have ended."""
-        readers = [_Reader(rank.process.output) for rank in self.ranks]
-        try:
+        readers = [_Reader(rank.process) for rank in self.ranks]
+        with contextlib.suppress(HostLost, FileNotFoundError):  # for progress only: it may end
             while True:
                 over = self.ended is not None or all(
                     rank.process.poll() is not None for rank in self.ranks
@@ -241,15 +249,14 @@ class Ranks:
                     return
                 if not fresh:
                     time.sleep(0.2)
-        finally:
-            for reader in readers:
-                reader.close()
 
     def outcome(self, logs: Mapping[int, Path], missing: list[str]) -> Outcome:
         """Return status, reason and seconds; ``logs`` are already here."""
         reason = ""
         if self.cancelled:
             reason = "cancelled"
+        elif self.lost:
+            reason = self.lost
         elif self.failed is not None:
             rank, code = self.failed
             named = f"rank {rank} of {len(self.ranks)} " if len(self.ranks) > 1 else "the driver "
@@ -265,7 +272,15 @@ class Ranks:
         )
 
     def _look(self) -> bool:
-        """Note what has ended; True when nothing runs any more."""
+        """Note what has ended; True when nothing runs any more. A lost host ends all."""
+        try:
+            return self._note()
+        except HostLost as error:
+            self.lost = self.lost or error.what
+            self.kill()
+            return True
+
+    def _note(self) -> bool:
         codes = [rank.process.poll() for rank in self.ranks]
         bad = [(i, code) for i, code in enumerate(codes) if code]
         if bad and self.failed is None and not self.cancelled and self.ended is None:
@@ -280,18 +295,15 @@ class Ranks:
 
 
 class _Reader:
-    """Reads whole lines from a file that grows."""
+    """Reads whole lines of an output that grows."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[str] = path.open(encoding="utf-8", errors="replace")
-        self._part = ""
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._offset = 0
+        self._part = b""
 
     def lines(self) -> Iterator[str]:
-        for piece in self._file:
-            self._part += piece
-            if self._part.endswith("\n"):
-                yield self._part.rstrip("\n")
-                self._part = ""
-
-    def close(self) -> None:
-        self._file.close()
+        fresh = self._process.read(self._offset)
+        self._offset += len(fresh)
+        *whole, self._part = (self._part + fresh).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in whole)

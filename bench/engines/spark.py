@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bench.contracts import Cluster, Facts, Finding, Host, MetricSource, Outcome
 from bench.engines import execution, java
-from bench.engines.standalone import Standalone, spark_home
-from bench.errors import LaunchFailed, MissingExtra
+from bench.engines.standalone import Standalone
+from bench.errors import MissingExtra
 from bench.model import Job, Need, Shape
 
 LEAST_HEAP = 450  # MiB: Spark refuses less
@@ -31,13 +31,17 @@ class SparkEngine:
 
     name = "spark"
 
-    def check(self, need: Need) -> Sequence[Finding]:
-        """Say what is missing: pyspark, a Java, memory for Spark's least heap."""
-        findings = [
+    def fits(self, need: Need) -> Sequence[Finding]:
+        """Say what lacks memory for Spark's least heap."""
+        return [
             finding
             for role, shape in (("worker", need.worker), ("driver", need.driver))
             if (finding := _small(role, shape)) is not None
         ]
+
+    def check(self, need: Need) -> Sequence[Finding]:
+        """Say what is missing: pyspark, a Java, memory for Spark's least heap."""
+        findings = list(self.fits(need))
         if importlib.util.find_spec("pyspark") is None:
             gap = MissingExtra("pyspark", "spark")
             what, remedy = gap.what, gap.remedy
@@ -52,11 +56,8 @@ class SparkEngine:
 
     def launch(self, driver: Host, workers: Sequence[Host], need: Need) -> Cluster:
         """Start a master and one worker a host: whole, or undone and LaunchFailed."""
-        found, _ = java.find()
-        if found is None:
-            raise LaunchFailed("no Java was found for Spark", remedy=java.REMEDY)
         began = time.monotonic()
-        cluster = SparkCluster(Standalone(found.home, driver, workers, need))
+        cluster = SparkCluster(Standalone(driver, workers, need))
         cluster.facts = Facts(phases={"launch": time.monotonic() - began})
         return cluster
 
@@ -115,7 +116,7 @@ class SparkExecution:
         self._meter = execution.Meter(standalone.hosts)
         began = time.monotonic()
         self._entry, bundle = execution.put_bundle(host, job)
-        (host.folder / job.run / "events").mkdir(exist_ok=True)
+        host.run(["mkdir", "-p", str(host.folder / job.run / "events")])
         process = host.spawn(f"{job.run}/driver", self._command(), self._environment(bundle))
         self._ranks = execution.Ranks([execution.Rank(host=host, process=process)])
         self._ranks.started = began
@@ -216,8 +217,8 @@ class SparkExecution:
         }
 
     def _command(self) -> list[str]:
-        submit = spark_home() / "bin" / "spark-submit"
-        command = ["/bin/bash", str(submit), "--master", self._standalone.url]
+        submit = self._standalone.home(self._standalone.driver).spark / "bin" / "spark-submit"
+        command = ["bash", str(submit), "--master", self._standalone.url]
         for name, value in self._configuration().items():
             command += ["--conf", f"{name}={value}"]
         host = self._standalone.driver

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.contracts import Host, Process
-from bench.engines import execution
-from bench.errors import LaunchFailed
+from bench.engines import execution, java
+from bench.errors import HostLost, LaunchFailed
 from bench.model import Need
 
 LAUNCH_SECONDS = 180.0  # until all workers must be alive
@@ -29,6 +28,13 @@ _TAKEN = re.compile(r"BindException|Address already in use")
 _SHORT = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # daemons start sooner so
 
 
+class Home(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a host has Spark and Java."""
+
+    spark: Path
+    java: Path
+
+
 class PortTaken(Exception):
     """A daemon could not bind; another try gets other ports."""
 
@@ -36,9 +42,9 @@ class PortTaken(Exception):
 class Standalone:
     """The daemons on the driver's and the workers' hosts; alive from construction on."""
 
-    def __init__(self, java_home: Path, driver: Host, workers: Sequence[Host], need: Need) -> None:
+    def __init__(self, driver: Host, workers: Sequence[Host], need: Need) -> None:
         """Start all; raises LaunchFailed, with everything ended, when not exactly N come up."""
-        self.java_home = java_home
+        self._homes: dict[str, Home] = {}
         self.driver = driver
         self.hosts = list(workers)
         self.need = need
@@ -57,12 +63,18 @@ class Standalone:
                 self.stop()
                 raise
 
+    def home(self, host: Host) -> Home:
+        """Return where a host has Spark and Java (looked for once a machine)."""
+        if host.address not in self._homes:
+            self._homes[host.address] = find_home(host)
+        return self._homes[host.address]
+
     def environment(self, host: Host) -> dict[str, str]:
         """Return the variables that Spark's own programs need on a host."""
         temporary = host.folder / "tmp"
         return {
-            "JAVA_HOME": str(self.java_home),
-            "SPARK_HOME": str(spark_home()),
+            "JAVA_HOME": str(self.home(host).java),
+            "SPARK_HOME": str(self.home(host).spark),
             "SPARK_CONF_DIR": str(host.folder / "conf"),  # none: the user's own is not ours
             "SPARK_LOCAL_IP": host.address,
             "SPARK_LOCAL_HOSTNAME": host.address,
@@ -78,16 +90,18 @@ class Standalone:
 
     def broken(self) -> str:
         """Return which daemon has died, or an empty string; workers but one may die."""
-        if self.master is None or self.master.poll() is not None:
+        if self.master is None:
             return "the Spark master died"
-        if all(worker.poll() is not None for worker in self.workers):
+        if gone := _gone(self.master, "the Spark master"):
+            return gone
+        if len(self.lost()) == len(self.workers):
             return "every Spark worker died"
         return ""
 
     def lost(self) -> list[str]:
         """Return the workers that died."""
-        dead = (i for i, worker in enumerate(self.workers) if worker.poll() is not None)
-        return [f"the Spark worker {i} died" for i in dead]
+        gone = (_gone(worker, f"the Spark worker {i}") for i, worker in enumerate(self.workers))
+        return [text for text in gone if text]
 
     def settle(self) -> bool:
         """Wait until no executor runs any more; False when one still does."""
@@ -112,14 +126,15 @@ class Standalone:
         deadline = time.monotonic() + LAUNCH_SECONDS
         host = self.driver
         args = ["--host", host.address, "--port", "0", "--webui-port", "0"]
-        self.master = host.spawn("master", _command("master.Master", args), self.environment(host))
+        command = self._command(host, "master.Master", args)
+        self.master = host.spawn("master", command, self.environment(host))
         self.url = self._said(self.master, _MASTER, "master", deadline)[1]
         self.web = self._said(self.master, _WEB, "master", deadline)[1]
         args = ["--port", "0", "--webui-port", "0", "--cores", str(self.need.worker.cores)]
         args += ["--memory", f"{execution.heap(self.need.worker.memory)}m"]
         for host in self.hosts:
             mine = [*args, "--host", host.address, "--work-dir", str(host.folder / "work")]
-            command = _command("worker.Worker", [*mine, self.url])
+            command = self._command(host, "worker.Worker", [*mine, self.url])
             self.workers.append(host.spawn("spark-worker", command, self.environment(host)))
         self._wait_alive(deadline)
 
@@ -129,13 +144,13 @@ class Standalone:
         """Return what a daemon's log says, once it says it."""
         while True:
             code = process.poll()
-            text = process.output.read_text(errors="replace")
+            text = process.read().decode(errors="replace")
             if found := pattern.search(text):
                 return found
             if code is not None:
                 if _TAKEN.search(text):
                     raise PortTaken
-                said = execution.last_error(process.output)
+                said = execution.error_in(text)
                 raise LaunchFailed(f"the Spark {name} {execution.exit_text(code)}: {said}")
             if time.monotonic() > deadline:
                 raise LaunchFailed(f"the Spark {name} did not start in {LAUNCH_SECONDS:g} s")
@@ -168,23 +183,35 @@ class Standalone:
 
     def _state(self) -> dict[str, Any] | None:
         """Return what the master says of itself; None while it does not answer."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"{self.web}/json/", timeout=5) as answer:
-                state = json.load(answer)
-        except (OSError, urllib.error.URLError, json.JSONDecodeError):
+            answer = self.driver.ask(f"{self.web}/json/")
+            state = json.loads(answer) if answer is not None else None
+        except (HostLost, json.JSONDecodeError):
             return None
         return state if isinstance(state, dict) else None
 
-
-def spark_home() -> Path:
-    """Return the installed pyspark's folder, which is a whole Spark."""
-    spec = importlib.util.find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("pyspark")
-    return Path(spec.origin).parent
+    def _command(self, host: Host, what: str, args: Sequence[str]) -> list[str]:
+        program = self.home(host).spark / "bin" / "spark-class"
+        return ["bash", str(program), f"org.apache.spark.deploy.{what}", *args]
 
 
-def _command(what: str, args: Sequence[str]) -> list[str]:
-    program = spark_home() / "bin" / "spark-class"
-    return ["/bin/bash", str(program), f"org.apache.spark.deploy.{what}", *args]
+def find_home(host: Host) -> Home:
+    """Return the installed pyspark's folder, which is a whole Spark, and a Java for it."""
+    spark = host.package("pyspark")
+    if spark is None:
+        raise LaunchFailed(
+            f"the Python of {host.address} has no pyspark",
+            remedy="install it there: pip install pyspark",
+        )
+    found = java.on(host)
+    if found is None:
+        raise LaunchFailed(f"no Java was found for Spark on {host.address}", remedy=java.REMEDY)
+    return Home(spark=spark, java=found)
+
+
+def _gone(process: Process, name: str) -> str:
+    """Return how a daemon ended, or nothing while it lives."""
+    try:
+        return f"{name} died" if process.poll() is not None else ""
+    except HostLost as error:
+        return f"{name} is lost: {error.what}"

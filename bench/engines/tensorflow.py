@@ -30,6 +30,10 @@ class TensorFlowEngine:
 
     name = "tensorflow"
 
+    def fits(self, need: Need) -> Sequence[Finding]:
+        """Find nothing: a worker's memory is not enforced."""
+        return []
+
     def check(self, need: Need) -> Sequence[Finding]:
         """Say whether TensorFlow is installed here."""
         if importlib.util.find_spec("tensorflow") is not None:
@@ -154,5 +158,7 @@ class TensorFlowExecution:
             return False
         if (ranks.ended or 0.0) - ranks.started > BIND_SECONDS:
             return False
-        logs = (rank.process.output.read_text(errors="replace") for rank in ranks.ranks)
+        if ranks.lost:
+            return False
+        logs = (rank.process.read().decode(errors="replace") for rank in ranks.ranks)
         return any(_BIND.search(log) for log in logs)

@@ -12,7 +12,7 @@ from bench.contracts import Environment
 from bench.errors import StudyError, nearest
 from bench.model import EnvironmentSpec
 
-KINDS = ("local", "fake")
+KINDS = ("local", "ssh", "fake")
 
 
 def kinds() -> Mapping[str, type[msgspec.Struct]]:

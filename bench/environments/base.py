@@ -59,7 +59,8 @@ class HostCluster(Cluster):
     """Hosts with an engine on them; it keeps the hosts when it adapts.
 
     ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
-    ``close`` the teardown alone. Hosts that are parts of one machine count as one machine.
+    ``close`` the teardown alone. Hosts that are parts of one machine count as one machine, and
+    so does a driver beside a worker.
     """
 
     def __init__(
@@ -151,7 +152,11 @@ class HostCluster(Cluster):
             )
             for number, (host, since) in enumerate(self._held)
         ]
-        return tuple(uses[1:2] if self._shared else uses)
+        if self._shared:
+            return tuple(uses[1:2])
+        addresses = [host.address for host in self._hosts()]
+        beside = bool(addresses) and addresses[0] in addresses[1:]
+        return tuple(uses[1:] if beside else uses)
 
     def _hosts(self) -> list[Host]:
         return [host for host, _ in self._held]

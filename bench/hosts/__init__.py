@@ -24,6 +24,14 @@ class Shared(Protocol):
 
 
 @runtime_checkable
+class Remote(Protocol):
+    """A host on another machine, with its own Java: nothing of this machine's applies to it."""
+
+    def variable(self, name: str) -> str | None:
+        """Return an environment variable as the user has it there."""
+
+
+@runtime_checkable
 class Throttled(Protocol):
     """A host that knows when something other than its own limit held it back."""
 

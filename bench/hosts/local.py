@@ -23,7 +23,7 @@ import msgspec
 
 from bench.contracts import Host, Leftover, MetricSource
 from bench.errors import LaunchFailed
-from bench.hosts import Room, facts, processes
+from bench.hosts import Room, agent, facts, processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
 from bench.hosts.spawned import LocalProcess
 from bench.model import Machine, Owner, Shape
@@ -79,6 +79,20 @@ class LocalHost:
                     ports.append(port)
             _given.extend(ports)
             return ports
+
+    def run(self, argv: Sequence[str], timeout: float = 60.0) -> tuple[int, str]:
+        """Run a short command; return its exit code and output (124: it took too long)."""
+        code, text = agent.run(list(argv), timeout)
+        return code, text
+
+    def package(self, name: str) -> Path | None:
+        """Return the folder of a package that this Python has, or None."""
+        found = agent.package(name)
+        return Path(found) if found is not None else None
+
+    def ask(self, url: str) -> str | None:
+        """Return the body of an HTTP answer, or None while there is none."""
+        return agent.ask(url)
 
     def limit(self, shape: Shape) -> None:
         """Hold processes spawned from now on to ``shape.cpu_limit``; else only count their CPU."""

@@ -53,6 +53,12 @@ class LocalProcess:
         """The process id, which is its group's and session's too."""
         return self._popen.pid
 
+    def read(self, offset: int = 0) -> bytes:
+        """Return its output from ``offset`` on."""
+        with self.output.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+
     def poll(self) -> int | None:
         """Return the exit code (minus the signal's number if one ended it), or None."""
         with self._lock:

@@ -233,6 +233,9 @@ class _Campaign:
             run = execute(
                 cluster.cluster, job, attempt, self._store, self._listener.stage, self._end
             )
+        except LaunchFailed as error:  # a host was lost before the job ran
+            self._store.discard(attempt.run)
+            run = unstarted(attempt, "failed", str(error))
         except (KeyboardInterrupt, Stopped) as stop:
             reason = str(stop) or "stopped by the user"
             self._journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))

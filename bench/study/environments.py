@@ -135,7 +135,7 @@ def _settings(merged: Table, kind: str, kinds: Kinds) -> Mapping[str, object]:
     try:
         struct = msgspec.convert(given, kinds[kind], strict=True)
     except msgspec.ValidationError as error:
-        raise _settings_error(merged, error) from error
+        raise _settings_error(merged, error, kinds[kind]) from error
     return {name: value for name, value in _builtins(struct).items() if name in own}
 
 
@@ -143,11 +143,16 @@ def _builtins(struct: msgspec.Struct) -> dict[str, object]:
     return cast("dict[str, object]", msgspec.to_builtins(struct, str_keys=True))
 
 
-def _settings_error(merged: Table, error: msgspec.ValidationError) -> StudyError:
+def _settings_error(
+    merged: Table, error: msgspec.ValidationError, struct: type[msgspec.Struct]
+) -> StudyError:
+    """Say what is wrong; a literal secret (of the class attribute ``secrets``) is not repeated."""
     what, _, path = str(error).partition(" - at ")
     key = path.strip("`").removeprefix("$").removeprefix(".")
     text = what.replace("`", "'")
-    if key in merged.data:
+    if key in getattr(struct, "secrets", ()):
+        text = 'a secret is never written into a study; say { env = "NAME" } or { file = "PATH" }'
+    elif key in merged.data:
         text = f"{show(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
     head, dot, rest = key.partition(".")
     return StudyError(f"{merged.place(head)}{dot}{rest}: {text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bench import environments
 from bench.contracts import Adaptable, Environment, Leftover
 from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
 from bench.telemetry import benchlog
+from tests.hosts import sshd
 
 COMMON = Path(__file__).parents[2] / "workloads" / "_common"
 OWNER = Owner(study="contract", session="20260101T000000-contra", cluster="c1")
@@ -56,6 +58,14 @@ KINDS = [
     pytest.param(
         Kind(kind="local", engine="spark"),
         id="local-spark",
+        marks=[pytest.mark.real, pytest.mark.timeout(600)],
+    ),
+    pytest.param(
+        Kind(kind="ssh", engine="tensorflow"), id="ssh-tensorflow", marks=pytest.mark.alone
+    ),
+    pytest.param(
+        Kind(kind="ssh", engine="spark"),
+        id="ssh-spark",
         marks=[pytest.mark.real, pytest.mark.timeout(600)],
     ),
 ]
@@ -118,9 +128,15 @@ class Bed:
 @pytest.fixture(params=KINDS)
 def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[Bed]:
     """Every kind in turn; whatever a test did, nothing is left of it."""
-    made = Bed(request.param, work)
-    yield made
-    assert [left.describe() for left in made.left()] == []
+    kind = request.param
+    with contextlib.ExitStack() as stack:
+        if kind.kind == "ssh":
+            pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
+            server = stack.enter_context(sshd.running(work / "sshd"))
+            kind = msgspec.structs.replace(kind, settings=server.settings())
+        made = Bed(kind, work)
+        yield made
+        assert [left.describe() for left in made.left()] == []
 
 
 def test_identity_is_text_and_does_not_change(bed: Bed) -> None:

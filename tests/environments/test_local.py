@@ -78,6 +78,9 @@ class TinyEngine:
         self.fail = False
         self.launched: list[TinyCluster] = []
 
+    def fits(self, need: Need) -> Sequence[Finding]:
+        return []
+
     def check(self, need: Need) -> Sequence[Finding]:
         return []
 

@@ -1,0 +1,187 @@
+"""A connection to a vCenter: TLS always verified, every call bounded, sessions renewed."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import importlib
+import ssl
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra
+
+VERSION = "vim.version.version11"  # of the API: vSphere 6.5; later servers speak it too
+LOST = (OSError, http.client.HTTPException)  # a server that died is no MethodFault
+
+
+def module(name: str = "pyVmomi") -> Any:
+    """Import pyvmomi when it is needed (it takes seconds), or say which extra brings it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtra("pyvmomi", "vsphere") from None
+
+
+class Vcenter:
+    """One vCenter as one user. ``calls`` counts what was sent, by method.
+
+    No call is sent twice but after NotAuthenticated, which the server says before it does
+    anything: a call that died may have been carried out, and only a look at the owner mark tells.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        user: str,
+        password: str,
+        *,
+        ca: Path | None = None,
+        call_timeout: float = 60.0,
+    ) -> None:
+        """``address`` is host or host:port; ``ca`` a PEM file, default the system's.
+
+        EnvironmentUnfit for a wrong password or an unknown certificate, LaunchFailed for a
+        server that does not answer within ``call_timeout`` seconds.
+        """
+        self.address = address
+        self.calls: Counter[str] = Counter()
+        self._user, self._password = user, password
+        self._soap = _adapter(address, ca, call_timeout)
+        self._stub = _session_stub(self)
+        self._lock = threading.Lock()
+        self._sessions = 0
+        try:
+            self.login(0)
+            self.content = self.instance.RetrieveContent()
+        except BaseException:
+            self._soap.DropConnections()
+            raise
+
+    @property
+    def instance(self) -> Any:
+        """The service instance, on the renewing session."""
+        return module().vim.ServiceInstance("ServiceInstance", self._stub)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there have been so far."""
+        return self._sessions
+
+    @property
+    def api_version(self) -> str:
+        """What the vCenter says that it is."""
+        return str(self.content.about.fullName)
+
+    def login(self, seen: int) -> None:
+        """Log in, unless another thread has done it since ``seen`` sessions."""
+        vim = module().vim
+        with self._lock:
+            if self._sessions != seen:
+                return
+            instance = vim.ServiceInstance("ServiceInstance", self._soap)
+            try:
+                manager = instance.RetrieveContent().sessionManager
+                manager.Login(self._user, self._password)
+            except vim.fault.InvalidLogin:
+                raise EnvironmentUnfit(
+                    f"vCenter {self.address}: user or password is refused (user {self._user!r})",
+                    remedy="check user and the place that password names",
+                ) from None
+            except ssl.SSLCertVerificationError as error:
+                raise EnvironmentUnfit(
+                    f"vCenter {self.address}: its certificate is not trusted: "
+                    f"{error.verify_message}",
+                    remedy="give the authority's certificate: ca = 'vcenter-ca.pem'",
+                ) from None
+            except LOST as error:
+                raise self.unreachable(error) from None
+            self._sessions += 1
+
+    def find(self, path: str, what: str) -> Any:
+        """Return the object at an inventory path; EnvironmentUnfit where there is none."""
+        found = self.content.searchIndex.FindByInventoryPath(path)
+        if found is None:
+            raise EnvironmentUnfit(
+                f"vCenter {self.address}: there is no {what} at {path!r}",
+                remedy="check its name and folder, and that the user may see it",
+            )
+        return found
+
+    def reconnect(self, within: float) -> None:
+        """Wait until the vCenter answers again and log in; LaunchFailed after ``within`` s."""
+        ends = time.monotonic() + within
+        while True:
+            try:
+                self._soap.DropConnections()
+                self.login(self._sessions)
+            except LaunchFailed:
+                if time.monotonic() >= ends:
+                    raise
+                time.sleep(0.2)
+            else:
+                self.content = self.instance.RetrieveContent()
+                return
+
+    def unreachable(self, error: Exception) -> LaunchFailed:
+        """Say that the vCenter does not answer."""
+        return LaunchFailed(f"vCenter {self.address} does not answer: {type(error).__name__}")
+
+    def close(self) -> None:
+        """Log out and drop the connections; a server that is gone has no session either."""
+        vim = module().vim
+        try:
+            with contextlib.suppress(*LOST, vim.fault.NotAuthenticated):
+                instance = vim.ServiceInstance("ServiceInstance", self._soap)
+                instance.RetrieveContent().sessionManager.Logout()
+        finally:
+            self._soap.DropConnections()
+
+
+def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        host, port = address, "443"
+    try:
+        # always given: without a context pyvmomi does not verify loopback addresses
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except (OSError, ssl.SSLError):
+        raise EnvironmentUnfit(
+            f"ca = {str(ca)!r} is no readable PEM file", remedy="give the authority's certificate"
+        ) from None
+    return module().SoapStubAdapter(
+        host=host,
+        port=int(port),
+        sslContext=context,
+        httpConnectionTimeout=timeout,
+        version=VERSION,
+        poolSize=16,
+    )
+
+
+def _session_stub(vcenter: Vcenter) -> Any:
+    """Return a stub that logs in again on NotAuthenticated and repeats nothing else.
+
+    pyvmomi's own (SessionOrientedStub) also repeats calls whose connection died, CloneVM_Task
+    among them.
+    """
+    soap = vcenter._soap
+    expired = module().vim.fault.NotAuthenticated
+
+    def invoke(stub: Any, mo: Any, info: Any, args: Any) -> Any:
+        for attempt in range(2):
+            vcenter.calls[info.wsdlName] += 1
+            seen = vcenter.sessions
+            status, answer = soap.InvokeMethod(mo, info, args, stub)
+            if status == 200:
+                return answer
+            if attempt or not isinstance(answer, expired):
+                break
+            vcenter.login(seen)
+        raise answer
+
+    base = module("pyVmomi.SoapAdapter").StubAdapterBase
+    return type("SessionStub", (base,), {"InvokeMethod": invoke})(version=soap.version)

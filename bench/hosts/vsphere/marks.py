@@ -1,0 +1,46 @@
+"""Whose a VM or a pool is: the owner's mark in its name, the owner in full in its annotation."""
+
+from __future__ import annotations
+
+import re
+
+from bench.model import Owner
+
+PREFIX = "benchcast-"
+GUESTINFO = "guestinfo.benchcast.owner"
+
+# Session ids are bench.ids.new_id(); whatever looks otherwise is someone else's.
+_NAME = re.compile(
+    r"benchcast-(?P<session>\d{6}-\d{9}-[0-9a-f]{4})\.(?P<cluster>[A-Za-z0-9]+)(?:-(?P<index>\d+))?"
+)
+_TEXT = "benchcast owner: "
+
+
+def pool_name(owner: Owner) -> str:
+    """Return the name of the owner's resource pool."""
+    return f"{PREFIX}{owner.mark}"
+
+
+def vm_name(owner: Owner, index: int) -> str:
+    """Return the name of the owner's VM number ``index``."""
+    return f"{pool_name(owner)}-{index}"
+
+
+def annotation(owner: Owner) -> str:
+    """Return the owner in full, as a VM's notes and its guestinfo carry it."""
+    return f"{_TEXT}{owner.study}/{owner.session}/{owner.cluster}"
+
+
+def owner_of(name: str, notes: str = "") -> Owner | None:
+    """Return whose a VM or pool of this name is, or None for a stranger's.
+
+    The name decides; the study is read from the notes, which a VM killed in mid-clone lacks.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    owner = Owner(study="", session=match["session"], cluster=match["cluster"])
+    study, slash, _ = notes.removeprefix(_TEXT).rpartition(f"/{owner.session}/{owner.cluster}")
+    if not notes.startswith(_TEXT) or not slash:
+        return owner
+    return Owner(study=study, session=owner.session, cluster=owner.cluster)

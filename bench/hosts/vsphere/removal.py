@@ -1,0 +1,106 @@
+"""Finding what carries a mark on a vCenter, and destroying exactly that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from bench.errors import LaunchFailed
+from bench.hosts.vsphere import marks, wait
+from bench.hosts.vsphere.client import Vcenter, module
+from bench.hosts.vsphere.inventory import bulk
+from bench.model import Owner
+from bench.units import plural
+
+
+class VsphereLeftover:
+    """VMs and the pool of one owner on one vCenter."""
+
+    def __init__(self, vcenter: Vcenter, owner: Owner, timeout: float) -> None:
+        """Start with nothing found; ``timeout`` seconds bound the removal."""
+        self.owner = owner
+        self.vms: list[str] = []
+        self.pools = 0
+        self._vcenter, self._timeout = vcenter, timeout
+
+    def describe(self) -> str:
+        """Say what it is, in one line."""
+        parts = [plural(len(self.vms), "VM")] * bool(self.vms)
+        parts += [plural(self.pools, "resource pool")] * bool(self.pools)
+        study = self.owner.study or "unknown"
+        return f"{', '.join(parts)} on vCenter of study {study}, session {self.owner.session}"
+
+    def remove(self) -> None:
+        """Destroy it all; returns when it is gone."""
+        remove(self._vcenter, None, self.owner, self._timeout)
+
+
+def leftovers(vcenter: Vcenter, timeout: float) -> list[VsphereLeftover]:
+    """Return one entry an owner, from the names of VMs and resource pools."""
+    vim = module().vim
+    found: dict[str, VsphereLeftover] = {}
+
+    def entry(owner: Owner) -> VsphereLeftover:
+        one = found.setdefault(owner.mark, VsphereLeftover(vcenter, owner, timeout))
+        one.owner = owner if owner.study else one.owner
+        return one
+
+    for _, got in bulk(vcenter, vim.VirtualMachine, ["name", "config.annotation"]):
+        name = got.get("name", "")
+        if (owner := marks.owner_of(name, got.get("config.annotation") or "")) is not None:
+            entry(owner).vms.append(name)
+    for _, got in bulk(vcenter, vim.ResourcePool, ["name"]):
+        if (owner := marks.owner_of(got.get("name", ""))) is not None:
+            entry(owner).pools += 1
+    return list(found.values())
+
+
+def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:
+    """Destroy the owner's VMs (those of ``names``, or all) and, with the last, its pool.
+
+    A VM of another name in the pool moves to the pool's parent, as vSphere does it.
+    """
+    vms = [
+        (vm, got)
+        for vm, got in bulk(vcenter, module().vim.VirtualMachine, ["name", "runtime.powerState"])
+        if _mine(got.get("name", ""), owner)
+    ]
+    chosen = {got["name"]: vm for vm, got in vms if names is None or got["name"] in names}
+    running = [n for vm, got in vms if (n := got["name"]) in chosen if _on(got)]
+    off = _begin({name: chosen[name].PowerOff for name in running})
+    _all(vcenter, off, timeout, "InvalidPowerState")
+    _all(vcenter, _begin({name: vm.Destroy_Task for name, vm in chosen.items()}), timeout)
+    if len(chosen) == len(vms):
+        for pool, got in bulk(vcenter, module().vim.ResourcePool, ["name"]):
+            if got.get("name") == marks.pool_name(owner):
+                _all(vcenter, _begin({got["name"]: pool.Destroy_Task}), timeout)
+
+
+def _mine(name: str, owner: Owner) -> bool:
+    found = marks.owner_of(name)
+    return found is not None and found.mark == owner.mark
+
+
+def _on(got: dict[str, Any]) -> bool:
+    return got.get("runtime.powerState") == "poweredOn"
+
+
+def _begin(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Start the tasks; what another cleanup removed in the meantime needs none."""
+    begun: dict[str, Any] = {}
+    for name, call in calls.items():
+        with contextlib.suppress(module().vmodl.fault.ManagedObjectNotFound):
+            begun[name] = call()
+    return begun
+
+
+def _all(vcenter: Vcenter, begun: dict[str, Any], timeout: float, *harmless: str) -> None:
+    ended = wait.tasks(vcenter, begun, timeout)
+    wrong: Iterable[str] = (
+        f"{name}: {done.fault}: {done.message}"
+        for name, done in ended.items()
+        if done.fault not in (None, "ManagedObjectNotFound", *harmless)
+    )
+    for text in wrong:
+        raise LaunchFailed(f"vCenter {vcenter.address} keeps {text}", remedy="benchcast cleanup")

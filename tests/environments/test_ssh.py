@@ -1,0 +1,181 @@
+"""The ssh environment: its settings, what it checks, and a host that dies in mid-run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench import environments, study, workloads
+from bench.environments.ssh import SshEnvironment
+from bench.errors import EnvironmentUnfit, LaunchFailed, StudyError
+from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+from tests.hosts import sshd
+
+pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
+# Marked processes are looked for on the whole machine: these tests would see each other's.
+pytestmark = pytest.mark.alone
+
+GIB = 1 << 30
+OWNER = Owner(study="s", session="20260101T000000-sshenv", cluster="c1")
+JOB = Job(
+    run="r",
+    engine="tensorflow",
+    entry="main.py",
+    bundle={},
+    params={},
+    dataset=Dataset(name="none"),
+    workers=1,
+    passes=1,
+    stages="fused",
+    timeout=1,
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
+    """One sshd for this module; it is three hosts of this machine."""
+    with sshd.running(tmp_path_factory.mktemp("sshd") / "server") as made:
+        yield made
+
+
+def build(settings: Mapping[str, object]) -> SshEnvironment:
+    """The environment of these settings."""
+    made = environments.build(EnvironmentSpec(name="rack", kind="ssh", settings=settings))
+    assert isinstance(made, SshEnvironment)
+    return made
+
+
+def need(workers: int, *, engine: str = "tensorflow", memory: int = GIB, cores: int = 1) -> Need:
+    """A need of so many workers."""
+    worker = Shape(memory=memory, cores=cores)
+    return Need(engine=engine, workers=workers, worker=worker, driver=Shape())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("hosts = []", "hosts"),
+        ('hosts = ["a"]\nport = 0', "port"),
+        ('hosts = ["a"]\npassphrase = "literal"', "passphrase"),
+        ('hosts = ["a"]\nfolder = "../elsewhere"', "folder"),
+        ('hosts = [{ address = "a", prot = 22 }]', "prot"),
+        ('hosts = ["a"]\nstrict_host_key_checking = false', "strict_host_key_checking"),
+    ],
+)
+def test_wrong_settings_are_errors_of_the_study(wrong: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "rack.toml"
+    workload = '[[workload]]\nuse = "tensorflow-logistic-regression"\ndataset = "flights"\n'
+    file.write_text(f'title = "t"\nworkers = 1\n{workload}[[environment]]\nkind = "ssh"\n{wrong}\n')
+    with pytest.raises(StudyError, match=said) as caught:
+        study.load(file, environments.kinds(), workload=workloads.manifest)
+    assert "literal" not in str(caught.value)
+
+
+def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -> None:
+    for other, said in (
+        ({"hosts": ["a", "a"]}, "listed twice"),
+        ({"driver_host": "b"}, "none of the hosts"),
+        ({"known_hosts": str(tmp_path / "none")}, "there is no such file"),
+        ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
+        ({"passphrase": {}}, "either env or file"),
+        ({"passphrase": {"file": str(tmp_path / "none")}}, "cannot be read"),
+    ):
+        with pytest.raises(EnvironmentUnfit, match=said):
+            build(server.settings(**other))
+
+
+def test_the_passphrase_comes_from_a_file_and_is_not_shown(
+    server: sshd.Sshd, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", str(key)]
+    subprocess.run(command, check=True)
+    with (server.folder / "authorized").open("a") as file:
+        file.write(key.with_suffix(".pub").read_text())
+    (tmp_path / "secret").write_text("open sesame\n")
+    there = build(server.settings(key=str(key), passphrase={"file": str(tmp_path / "secret")}))
+    assert [finding.what for finding in there.check(JOB, need(1))] == []
+    (tmp_path / "secret").write_text("wrong\n")
+    closed = build(server.settings(key=str(key), passphrase={"file": str(tmp_path / "secret")}))
+    findings = closed.check(JOB, need(1))
+    assert any("the key cannot be read" in finding.what for finding in findings)
+    assert not any("wrong" in str(finding) for finding in findings)
+    there.inventory.close()
+
+
+def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
+    there = build(server.settings())
+    assert there.check(JOB, need(3)) == []
+    (few,) = there.check(JOB, need(4))
+    assert str(few) == "4 workers: there are 3 hosts; list more hosts, or ask for fewer workers"
+    lacking = [finding.what for finding in there.check(JOB, need(1, memory=1 << 50, cores=9999))]
+    assert any("host 127.0.0.2 has" in what and "GiB" in what for what in lacking)
+    assert any("worker.cores = 9999: host 127.0.0.3 has" in what for what in lacking)
+    (heap, *_) = there.check(JOB, need(1, engine="spark", memory=200 << 20))
+    assert "leaves a heap" in heap.what
+    there.inventory.close()
+
+
+def test_hosts_that_do_not_answer_are_warned_of(server: sshd.Sshd) -> None:
+    hosts = ["127.0.0.1", {"address": "127.0.0.2", "port": 1}]
+    there = build(server.settings(hosts=hosts))
+    (warned,) = there.check(JOB, need(1))
+    assert warned.severity == "warning"
+    assert "host 127.0.0.2 cannot be reached" in warned.what
+    against = [one for one in there.check(JOB, need(2)) if one.severity == "error"]
+    assert [one.what for one in against] == ["2 workers: 1 hosts can be used"]
+    there.inventory.close()
+
+
+def test_the_driver_stands_where_it_is_told(server: sshd.Sshd) -> None:
+    beside = build(server.settings()).open(need(2), OWNER)
+    assert [use.role for use in beside.facts.uses] == ["worker", "worker"]
+    beside.close()
+    apart = build(server.settings(driver_host="127.0.0.3"))
+    cluster = apart.open(need(2), OWNER)
+    assert [use.role for use in cluster.facts.uses] == ["driver", "worker", "worker"]
+    cluster.close()
+    with pytest.raises(LaunchFailed, match="2 of 3 hosts can be used"):
+        apart.open(need(3), OWNER)
+    assert [left for left in apart.leftovers() if left.owner == OWNER] == []
+    apart.inventory.close()
+
+
+def test_a_host_that_dies_in_mid_run_is_named(
+    server: sshd.Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.hosts.link.KEEPALIVE_SECONDS", 1.0)
+    (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
+    there = build(server.settings())
+    for link in there.inventory.links.values():
+        link.lost_after = 0.0
+    cluster = there.open(need(2), OWNER)
+    job = msgspec.structs.replace(JOB, bundle={"main.py": str(tmp_path / "main.py")}, workers=2)
+    running = cluster.submit(job)
+    assert not running.wait(1.0)
+    stopped = [server.process.pid, *server.sessions()]
+    server.process.send_signal(signal.SIGSTOP)
+    server.cut()
+    try:
+        monkeypatch.setattr("bench.hosts.link.CONNECT_SECONDS", 0.5)
+        assert running.wait(60)
+        outcome = running.collect(tmp_path)
+        assert outcome.status == "failed"
+        assert "host 127.0.0." in outcome.reason
+        assert outcome.missing
+        cluster.close()
+    finally:
+        os.kill(stopped[0], signal.SIGCONT)
+    monkeypatch.undo()
+    left = [one for one in there.leftovers() if one.owner == OWNER]
+    assert left
+    for one in left:
+        one.remove()
+    assert not [one for one in there.leftovers() if one.owner == OWNER]
+    there.inventory.close()

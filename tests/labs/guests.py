@@ -1,0 +1,73 @@
+"""Cloned machines of the lab's vCenter that can be logged in to: each is a namespace host.
+
+``with guests() as inside`` gives the two hook commands of ``vcenter``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.places import FileLock
+from tests.labs import remains
+from tests.labs.hosts import add, connect
+from tests.labs.remains import Mark
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guests:
+    """What the test needs: the hooks, and how to log in (as root, port 22)."""
+
+    power_on: str
+    power_off: str
+    key: Path
+    known_hosts: Path
+
+
+@contextlib.contextmanager
+def guests() -> Iterator[Guests]:
+    """Hold a lab in which hooks make hosts; afterwards none of them is left."""
+    mark = Mark.new()
+    try:
+        connect(mark)
+        place = shlex.quote(str(REPOSITORY))
+        call = (
+            f"cd {place} && PYTHONPATH={place} {shlex.quote(sys.executable)} -m tests.labs.guests"
+        )
+        yield Guests(
+            power_on=f"{call} up {mark.name}",
+            power_off=f"{call} down {mark.name}",
+            key=mark.folder / "key",
+            known_hosts=mark.folder / "known_hosts",
+        )
+    finally:
+        mark.remove()
+
+
+def main(argv: Sequence[str]) -> int:
+    """``up LAB MACHINE`` prints the new host's address; ``down LAB MACHINE`` removes it, if any."""
+    verb, lab, machine = argv
+    mark = Mark.of(lab)
+    ticket = mark.folder / f"guest-{machine}"
+    if verb == "down":
+        if ticket.exists():
+            remains.remove_host(f"{lab}h{ticket.read_text()}")
+            ticket.unlink()
+        return 0
+    with FileLock(mark.folder / "numbers.lock"):
+        counter = mark.folder / "numbers"
+        number = int(counter.read_text()) + 1 if counter.exists() else 1
+        counter.write_text(str(number))
+    ticket.write_text(str(number))
+    print(add(mark, number).address)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
