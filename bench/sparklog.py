@@ -56,6 +56,7 @@ STAGES: Mapping[str, str] = {
     "submitted": "float64",
     "completed": "float64",
     "failure": "str",
+    "python": "bool",  # Python workers may run beside the JVM: their CPU is in no task's figure
 }
 
 JOBS: Mapping[str, str] = {

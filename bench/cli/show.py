@@ -24,7 +24,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one run: status, phases, stages, model, versions, and where its files lie."""
-    store, found = _find(run, study, results)
+    store, found = find_run(run, study, results)
     folder = store.folder(found.run)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if json:
@@ -39,7 +39,8 @@ def show(
         out.print(f"  {name}", markup=False)
 
 
-def _find(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+    """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
     from bench.cli.common import with_results
     from bench.store import Store
 

@@ -13,18 +13,24 @@ from bench.canonical import digest
 from bench.hosts import Room
 from bench.model import Machine
 
+CPUS = Path("/sys/devices/system/cpu")
+
 
 @functools.cache
 def machine() -> Machine:
     """Return this machine's facts; the digest is over the facts alone (no host name)."""
-    known: dict[str, object] = {
+    found: dict[str, object] = {
         "cpu_model": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory": _meminfo()["MemTotal"],
         "os": _system(),
         "kernel": platform.release(),
         "accelerators": _accelerators(),
+        "governor": governor(),
+        "threads_per_core": threads_per_core(),
+        "virtualization": virtualization(),
     }
+    known = {name: value for name, value in found.items() if value is not None}
     return msgspec.convert({**known, "record": "machine", "digest": digest(known)}, Machine)
 
 
@@ -36,6 +42,51 @@ def room() -> Room:
         memory=memory["MemTotal"],
         available=memory["MemAvailable"],
     )
+
+
+def governor(cpus: Path = CPUS) -> str | None:
+    """Return the frequency governor of the cores, all where they differ; None where unknown."""
+    files = sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    return ", ".join(sorted({text for file in files if (text := _text(file))})) or None
+
+
+def threads_per_core(cpus: Path = CPUS) -> int | None:
+    """Return how many hardware threads share the first core (its list is such as "0,64" or "0-1").
+
+    None where the kernel does not say.
+    """
+    count = 0
+    for part in _text(cpus / "cpu0/topology/thread_siblings_list").split(","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            return None
+        count += int(last or first) - int(first) + 1
+    return count
+
+
+def virtualization(
+    cpuinfo: Path = Path("/proc/cpuinfo"), hypervisor: Path = Path("/sys/hypervisor/type")
+) -> str | None:
+    """Return "none", "xen" or whatever the kernel calls it, else "hypervisor"; None if unknown.
+
+    On x86 CPUID's hypervisor bit (leaf 1, ECX bit 31) is among the flags of /proc/cpuinfo; other
+    processors do not say it.
+    """
+    if named := _text(hypervisor):
+        return named
+    lines = (line.partition(":") for line in _text(cpuinfo).splitlines())
+    flags = next((value.split() for name, _, value in lines if name.strip() == "flags"), None)
+    if flags is None:
+        return None
+    return "hypervisor" if "hypervisor" in flags else "none"
+
+
+def _text(file: Path) -> str:
+    """Return a file's text, or nothing when it cannot be read."""
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _cpu_model() -> str:

@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.results import Overview
 from bench.model import Run
-from bench.report import words
+from bench.report import trust, words
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
 
-_HEAD = ("curve", "workers", "n", "failed", "time", "interval", "CV", "speed-up", "efficiency")
+_HEAD = (
+    "curve",
+    "workers",
+    "n",
+    "failed",
+    "time",
+    "interval",
+    "CV",
+    "wall / CPU",
+    "speed-up",
+    "efficiency",
+)
 
 
 def summary_table(overview: Overview) -> Table:
@@ -35,7 +46,7 @@ def summary_table(overview: Overview) -> Table:
 def summary_text(overview: Overview) -> str:
     """Return title, cells, the answer and the verdict as plain text."""
     lines = [overview.title, words.counts(overview), "", *_aligned([_HEAD, *_rows(overview)]), ""]
-    return "\n".join([*lines, *words.headline(overview), words.equality(overview.verdicts)]) + "\n"
+    return "\n".join([*lines, *_answer(overview)]) + "\n"
 
 
 def show(overview: Overview, console: Console) -> None:
@@ -46,8 +57,14 @@ def show(overview: Overview, console: Console) -> None:
         console.file.write(summary_text(overview))
         return
     console.print(summary_table(overview))
-    for line in (*words.headline(overview), words.equality(overview.verdicts)):
+    for line in _answer(overview):
         console.print(Text(line))
+
+
+def _answer(overview: Overview) -> list[str]:
+    """Return the answer, the verdict and what weakens them."""
+    verdict = words.equality(overview.verdicts)
+    return [*words.headline(overview), verdict, *trust.sentences(overview)]
 
 
 def run_panel(run: Run) -> Panel:
@@ -80,6 +97,7 @@ def _rows(overview: Overview) -> list[tuple[str, ...]]:
                 words.middle(one.seconds, "s"),
                 words.span(one.seconds, "s"),
                 words.percent(one.cv),
+                trust.work(one),
                 words.middle(point.speedup),
                 words.percent(point.efficiency.mid if point.efficiency else None),
             )

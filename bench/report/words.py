@@ -73,7 +73,9 @@ def factors(values: Mapping[str, Scalar]) -> str:
 
 
 def word(verdict: Verdict) -> str:
-    """Return the verdict in one word or three."""
+    """Return the verdict in one word or a few."""
+    if verdict.comparable and verdict.accepted:
+        return "same work as accepted"
     return {True: "same work", False: "not comparable", None: "not proven"}[verdict.comparable]
 
 
@@ -127,8 +129,13 @@ def _ratio(one: Ratio) -> str:
     """Return one sentence on two comparable curves at one worker count."""
     return (
         f"At {workers(one.workers)}, {one.right_label} takes {middle(one.ratio)}× the time of "
-        f"{one.left_label} ({_level(one.ratio)})."
+        f"{one.left_label} ({_level(one.ratio)}){_accepted(one.accepted)}."
     )
+
+
+def _accepted(names: Sequence[str]) -> str:
+    """Return what the reader accepted, to follow a statement; nothing where it is nothing."""
+    return f"; accepted by the reader: {', '.join(names)}" if names else ""
 
 
 def _level(interval: Interval | None, unit: str = "") -> str:
@@ -156,8 +163,13 @@ def equality(verdicts: Sequence[Verdict]) -> str:
         return "There is nothing to compare yet."
     no = sum(one.comparable is False for one in verdicts)
     unknown = sum(one.comparable is None for one in verdicts)
+    accepted = _accepted(list(dict.fromkeys(name for one in verdicts for name in one.accepted)))
     if no:
-        return f"Not comparable: {no} of {len(verdicts)} comparisons are not of the same work."
-    if unknown:
-        return f"Not proven: {unknown} of {len(verdicts)} comparisons lack evidence."
-    return "Same work: all runs that are compared found the same model on the same data."
+        text = f"Not comparable: {no} of {len(verdicts)} comparisons are not of the same work"
+    elif unknown:
+        text = f"Not proven: {unknown} of {len(verdicts)} comparisons lack evidence"
+    elif accepted:
+        text = "Same work but for what was accepted"
+    else:
+        text = "Same work: all runs that are compared found the same model on the same data"
+    return f"{text}{accepted}."
