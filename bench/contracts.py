@@ -76,7 +76,7 @@ class Execution(Protocol):
         """Stop it, and return when it is stopped; idempotent."""
 
     def collect(self, folder: Path) -> Outcome:
-        """Bring logs and artefacts into ``folder``; also after a failure."""
+        """Bring logs and artefacts into ``folder``, which exists; also after a failure."""
 
 
 class Cluster(ABC):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+FILE = "spark-events.zstd"  # its name in a run's folder
+
 # Columns of ``SparkLog.tasks``, a row for each ended task attempt, and their types.
 TASKS: Mapping[str, str] = {
     "stage": "int64",

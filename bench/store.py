@@ -209,6 +209,10 @@ class Index:
         """Return how often it failed; two starts that took the harness down count as one."""
         return self._failed[cell.key] + self._crashes[cell.key] // 2
 
+    def took_down(self, cell: Cell) -> bool:
+        """Return whether it is given up because its starts took the harness down."""
+        return self._crashes[cell.key] > 1 and cell.key not in self._ok
+
     def skipped(self, cell: Cell, session: str) -> bool:
         """Return whether it was skipped in this session."""
         return self._skipped.get(cell.key) == session

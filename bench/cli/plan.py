@@ -138,7 +138,7 @@ def _print(
 ) -> None:
     from rich.table import Table
 
-    from bench.units import format_duration
+    from bench.units import format_duration, plural
 
     out = console()
     study = prepared.study
@@ -161,6 +161,6 @@ def _print(
         most = max(c.workers for c in study.cases if c.environment == environment.name)
         out.print(
             f"would create: {environment.name} ({environment.kind}): a driver and up to "
-            f"{most} workers, one cluster at a time",
+            f"{plural(most, 'worker')}, one cluster at a time",
             markup=False,
         )

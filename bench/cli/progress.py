@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.plan import Estimate
-from bench.units import format_duration
+from bench.units import format_duration, plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,9 +41,8 @@ def follow(console: Console) -> Iterator[Listener]:
 
 def name(cell: Cell) -> str:
     """Return a cell in words."""
-    plural = "s" if cell.workers > 1 else ""
     extra = [f"{k}={v}" for k, v in cell.factors.items() if k != "workers"]
-    place = " ".join([f"{cell.workload} on {cell.environment},", f"{cell.workers} worker{plural}"])
+    place = f"{cell.workload} on {cell.environment}, {plural(cell.workers, 'worker')}"
     return ", ".join([place, *extra, f"repeat {cell.repeat + 1}"])
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import sparklog
 from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
 from bench.cli.show import find_run
 from bench.errors import UserError
@@ -94,7 +95,7 @@ def _log(store: Store, run: Run) -> SparkLog:
     """Read the run's event log; UserError where there is none, or not all of it."""
     from bench.telemetry.eventlog import read
 
-    path = store.folder(run.run) / "spark-events.jsonl"
+    path = store.folder(run.run) / sparklog.FILE
     if not path.exists():
         raise UserError(
             f"{run.run} has no Spark event log ({path.name}) in {path.parent}",

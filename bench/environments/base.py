@@ -20,6 +20,7 @@ from bench.contracts import (
 from bench.errors import EnvironmentUnfit
 from bench.hosts import Room, Shared
 from bench.model import Job, MachineUse, Need, Owner
+from bench.units import plural
 
 GIB = 1 << 30
 
@@ -168,7 +169,8 @@ def room_findings(room: Room, need: Need) -> list[Finding]:
     """Say whether workers and driver together fit on one machine."""
     findings: list[Finding] = []
     memory = need.workers * need.worker.memory + need.driver.memory
-    asked = f"{need.workers} workers and the driver ask for {memory / GIB:.1f} GiB"
+    workers = plural(need.workers, "worker")
+    asked = f"{workers} and the driver ask for {memory / GIB:.1f} GiB"
     if memory > room.memory:
         what = f"{asked}; this machine has {room.memory / GIB:.1f} GiB"
         remedy = "use fewer workers or less memory for each"
@@ -179,7 +181,7 @@ def room_findings(room: Room, need: Need) -> list[Finding]:
     share = need.worker.cpu_limit
     wanted = need.workers * (need.worker.cores if share is None else share)
     if wanted > room.cores:
-        what = f"oversubscribed: {need.workers} workers want {wanted:g} cores of {room.cores}"
+        what = f"oversubscribed: {workers} want {wanted:g} cores of {room.cores}"
         remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"
         findings.append(Finding(severity="warning", scope="cell", what=what, remedy=remedy))
     return findings

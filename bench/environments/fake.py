@@ -21,6 +21,7 @@ from bench.contracts import Cluster, Environment, Execution, Facts, Finding, Met
 from bench.errors import LaunchFailed
 from bench.model import EnvironmentSpec, Job, Machine, MachineUse, Need, Owner
 from bench.places import work_root
+from bench.units import plural
 
 KIND = "fake"
 
@@ -126,7 +127,7 @@ class FakeCluster(Cluster):
     def adapt(self, need: Need) -> None:
         """Take another worker count."""
         if need.workers in self._settings.refuse_workers:
-            raise LaunchFailed(f"the fake refuses to open {need.workers} workers")
+            raise LaunchFailed(f"the fake refuses to open {plural(need.workers, 'worker')}")
         self.need = need
         uses = tuple(
             MachineUse(machine=MACHINE.digest, role="worker", seconds=0.0)

@@ -20,6 +20,7 @@ from bench.runner.prepare import Prepared, need
 from bench.runner.session import new_session
 from bench.runner.verdict import Attempt, cluster_phases, unstarted
 from bench.store import Index, Journal, Results, Store
+from bench.units import plural
 
 
 class Listener(Protocol):
@@ -96,6 +97,7 @@ def run(
             end = None if limit is None else time.monotonic() + max(0.0, limit - spent)
             work = _Campaign(prepared, store, journal, session, index, listener, end)
             wanted = [cell for cell in plan.remaining(index) if where(cell)]
+            _tell_given_up(plan, index, listener)
             listener.begin(len(plan.planned(index)), wanted, runs)
             return work.run(plan, wanted, where)
         finally:
@@ -108,6 +110,17 @@ def _clean(prepared: Prepared, store: Store, results: Results, listener: Listene
         listener.note(f"removing {leftover.describe()}")
         leftover.remove()
     sweep.discard(store, sweep.orphans(store, results))
+
+
+def _tell_given_up(plan: Fixed, index: Index, listener: Listener) -> None:
+    left = {cell.key for cell in plan.remaining(index)}
+    for cell in plan.cells:
+        if index.took_down(cell) and cell.key not in left:
+            workers = plural(cell.workers, "worker")
+            listener.note(
+                f"given up: {cell.workload} on {cell.environment}, {workers}, repeat "
+                f"{cell.repeat + 1}: two starts took the harness down; --retry-failed tries again"
+            )
 
 
 class _Campaign:

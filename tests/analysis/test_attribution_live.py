@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import sparklog
 from bench.analysis.attribution import attribute, gap
 from bench.store import Store
 from bench.telemetry import benchlog, eventlog
@@ -49,7 +50,7 @@ def test_parts_add_up_to_the_measured_work_of_live_runs(work: Path) -> None:
     found = {}
     for run in store.read().runs:
         folder = store.root / run.run
-        log = eventlog.read(folder / "spark-events.jsonl")
+        log = eventlog.read(folder / sparklog.FILE)
         assert log.partial == ""
         begin, end = window(folder / "driver.log")
         found[run.cell.workers] = it = attribute(log, begin, end, run.cell.workers)

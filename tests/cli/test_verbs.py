@@ -12,7 +12,7 @@ from bench.analysis.results import Noise
 from tests.campaigns import write
 from tests.cli.test_bad_input import benchcast
 
-VERBS = ("init", "doctor", "list", "plan", "run", "report", "show", "cleanup")
+VERBS = ("init", "doctor", "list", "plan", "run", "report", "show", "whatif", "cleanup")
 
 
 @pytest.mark.parametrize("verb", VERBS)

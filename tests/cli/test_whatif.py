@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow
 import pytest
 
+from bench import sparklog
 from bench.model import Run, Shape
 from bench.sparklog import SparkLog
 from bench.store import Store
@@ -83,7 +85,7 @@ def keep(store: Store, run: Run, log: SparkLog) -> None:
     folder = store.folder(run.run)
     folder.mkdir()
     text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events(log))
-    (folder / "spark-events.jsonl").write_text(text)
+    (folder / sparklog.FILE).write_bytes(pyarrow.compress(text.encode(), "zstd", asbytes=True))
     times = {"ready": log.begin - BEFORE, "end": log.end + AFTER}
     lines = [
         json.dumps(
@@ -172,7 +174,7 @@ def test_what_cannot_be_replayed_says_why(runs: dict[str, Run]) -> None:
     for name, said in (
         ("tensorflow", "is a run of tensorflow, not of Spark"),
         ("failed", "ended failed: executor lost"),
-        ("two", "has no Spark event log (spark-events.jsonl)"),
+        ("two", "has no Spark event log (spark-events.zstd)"),
     ):
         refused(benchcast("whatif", runs[name].run), runs[name].run, said)
     refused(benchcast("whatif", "xyz"), "no run's id begins with xyz")
@@ -184,8 +186,10 @@ def test_worker_counts_are_whole_numbers(runs: dict[str, Run], text: str) -> Non
 
 
 def test_a_log_that_is_not_whole_is_no_base(runs: dict[str, Run]) -> None:
-    path = Path("results/example", runs["one"].run, "spark-events.jsonl")
-    path.write_bytes(path.read_bytes()[:-20])
+    path = Path("results/example", runs["one"].run, sparklog.FILE)
+    with pyarrow.input_stream(path, compression="zstd") as packed:
+        torn = packed.read()[:-20]
+    path.write_bytes(pyarrow.compress(torn, "zstd", asbytes=True))
     refused(benchcast("whatif", runs["one"].run), "event log is not whole", "torn")
 
 

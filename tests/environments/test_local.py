@@ -9,7 +9,16 @@ import msgspec
 import pytest
 
 from bench import environments
-from bench.contracts import Cluster, Execution, Facts, Finding, Host, MetricSource
+from bench.contracts import (
+    Cluster,
+    Environment,
+    Execution,
+    Facts,
+    Finding,
+    Host,
+    Leftover,
+    MetricSource,
+)
 from bench.environments.base import HostEnvironment, room_findings
 from bench.environments.local import LocalEnvironment
 from bench.errors import LaunchFailed, StudyError
@@ -36,6 +45,11 @@ JOB = Job(
     stages="fused",
     timeout=1,
 )
+
+
+def mine(place: Environment) -> list[Leftover]:
+    """What carries these tests' mark: other campaigns on this machine are not their business."""
+    return [left for left in place.leftovers() if left.owner == OWNER]
 
 
 class TinyCluster(Cluster):
@@ -118,14 +132,14 @@ def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
     assert engine.launched[1].workers == 3
     cluster.adapt(need(1))  # type: ignore[attr-defined]
     assert engine.launched[2].workers == 1
-    (left,) = place.leftovers()
+    (left,) = mine(place)
     said = left.describe()
     cluster.close()
     assert said == f"6 processes, 1 folder of study s, session {OWNER.session}"
     cluster.close()
     assert set(cluster.facts.phases) == {"teardown"}
     assert cluster.facts.uses[0].seconds > 0
-    assert list(place.leftovers()) == []
+    assert mine(place) == []
     with pytest.raises(RuntimeError, match="closed"):
         cluster.submit(JOB)
 
@@ -134,16 +148,16 @@ def test_what_did_not_come_up_is_undone(place: HostEnvironment, engine: TinyEngi
     engine.fail = True
     with pytest.raises(LaunchFailed, match="told to fail"):
         place.open(need(2), OWNER)
-    assert list(place.leftovers()) == []
+    assert mine(place) == []
     with pytest.raises(LaunchFailed, match="cpu_limit"):
         place.open(need(2, limit=0.5), OWNER)
-    assert list(place.leftovers()) == []
+    assert mine(place) == []
     engine.fail = False
     cluster = place.open(need(1), OWNER)
     engine.fail = True
     with pytest.raises(LaunchFailed, match="told to fail"):
         cluster.adapt(need(2))  # type: ignore[attr-defined]
-    assert list(place.leftovers()) == []
+    assert mine(place) == []
 
 
 def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None:

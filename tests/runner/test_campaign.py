@@ -204,6 +204,24 @@ def test_killed_at_every_journal_event_it_completes_with_the_planned_cells(
     assert event > 12
 
 
+def test_a_cell_that_took_the_harness_down_twice_is_given_up_and_named(work: Path) -> None:
+    study, store = write(work, repeats=1), Store(work / "results")
+    tries = {event: Store(work / f"try-{event}") for event in range(1, 12)}
+    begun = next(
+        event
+        for event, tried in tries.items()
+        if kill(study, tried.root, event, "after") and events(tried)[-1] == "started"
+    )
+    assert all(kill(study, store.root, begun, "after") for _ in range(2))
+    tally, memory = campaign(study, store)
+    assert (tally.ok, tally.lost) == (3, 1)
+    given = [text for text in memory.notes if text.startswith("given up: ")]
+    assert len(given) == 1
+    assert "two starts took the harness down" in given[0]
+    tally, memory = campaign(study, store, retry_failed=True)
+    assert (tally.ok, tally.lost) == (1, 0)
+
+
 def test_cleanup_finds_only_what_dead_sessions_of_these_results_left(work: Path) -> None:
     study = write(work)
     mine, other = Store(work / "mine"), Store(work / "other")

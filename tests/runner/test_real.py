@@ -77,6 +77,13 @@ def marked(store: Store) -> list[int]:
     return [pid for pid, env in found if env[processes.OWNER].split("/")[1] in sessions]
 
 
+def left(store: Store) -> list[str]:
+    """Return what sessions of these results left; other campaigns' things are not theirs."""
+    sessions = store.read().sessions
+    found = LocalProvider().leftovers()
+    return [one.describe() for one in found if one.owner.session in sessions]
+
+
 def sleep_until_begun(process: subprocess.Popen[bytes], store: Store, extra: float) -> None:
     """Wait until a session is on the disk, then ``extra`` seconds more or until it ends."""
     deadline = time.monotonic() + 60
@@ -108,7 +115,7 @@ def test_killed_at_random_moments_nothing_stays_and_the_campaign_completes(
         kept = done
     finish(study, results)
     assert marked(store) == []
-    assert list(LocalProvider().leftovers()) == []
+    assert left(store) == []
     read = store.read()
     planned = sorted(cell.key for cell in prepare(study).plan().cells)
     assert sorted(run.cell.key for run in read.runs if run.status == "ok") == planned
@@ -133,7 +140,7 @@ def test_cleanup_after_a_kill_removes_what_still_runs(work: Path) -> None:
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True, timeout=120)
     assert "removed" in done.stdout
     assert marked(store) == []
-    assert list(LocalProvider().leftovers()) == []
+    assert left(store) == []
 
 
 def test_two_campaigns_of_one_title_at_once_take_turns(work: Path) -> None:
@@ -141,12 +148,12 @@ def test_two_campaigns_of_one_title_at_once_take_turns(work: Path) -> None:
     both = [start(study, work / name) for name in ("one", "two")]
     assert [process.wait(600) for process in both] == [0, 0]
     runs: list[Run] = []
-    for name in ("one", "two"):
-        read = Store(work / name / "small").read()
+    for store in (Store(work / "one" / "small"), Store(work / "two" / "small")):
+        assert left(store) == []
+        read = store.read()
         assert [run.status for run in read.runs] == ["ok"] * 4
         runs += read.runs
     assert any(run.phases["queue"] > 1.0 for run in runs)
-    assert list(LocalProvider().leftovers()) == []
 
 
 def verdicts(runs: Sequence[Path]) -> dict[bool | None, list[str]]:
