@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from bench.analysis import compare, drift, scaling
+from bench.analysis.attribution import Attribution
 from bench.analysis.evidence import distinct
+from bench.analysis.losses import losses
 from bench.analysis.results import (
     CellSummary,
     Counts,
@@ -45,6 +47,7 @@ def overview(
     runs: Iterable[Run],
     *,
     samples: Mapping[str, Columns] | None = None,
+    attributions: Mapping[str, Attribution] | None = None,
     tolerances: Tolerances | None = None,
     planned: Collection[str] | None = None,
     allow: Collection[str] = (),
@@ -53,7 +56,8 @@ def overview(
     """Return the overview of one study's runs.
 
     ``samples`` maps a run's id to its samples' columns (see ``utilization``; only those that
-    ``representatives`` names are looked at), ``tolerances`` a task to its manifest's quality
+    ``representatives`` names are looked at), ``attributions`` a run's id to where its work went
+    (of the runs that ``losses.standing`` names), ``tolerances`` a task to its manifest's quality
     tolerances, ``planned`` holds the keys of the study's cells, ``allow`` names differences that
     the reader accepts, ``level`` is the level of all intervals (0..1).
     """
@@ -79,6 +83,7 @@ def overview(
         verdicts=verdicts,
         ratios=ratios,
         utilization=_utilization(curves, samples or {}),
+        losses=losses(curves, attributions or {}),
         runs=_rows(every, selection, cells),
         sessions=_sessions(known, every),
         machines=tuple(facts[digest] for digest in sorted(used & facts.keys())),

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.attribution import Attribution, Part
 from bench.model import Machine, Mark, Scalar, Status
 
 SCHEMA = 1
@@ -240,6 +241,24 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
     series: tuple[Series, ...]
 
 
+class LossPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one run's work went at ``workers`` workers; ``gap`` splits what it took beyond the
+    ideal time (empty at the curve's smallest count)."""
+
+    workers: int
+    run: str
+    attribution: Attribution
+    gap: tuple[Part, ...] = ()
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """What each added worker of a curve is lost to, a point for each worker count attributed."""
+
+    curve: str
+    label: str
+    points: tuple[LossPoint, ...]
+
+
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One run as it is listed: ``counted`` runs make the figures, others say why not."""
 
@@ -309,6 +328,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
     ratios: tuple[Ratio, ...] = ()
     utilization: tuple[Utilization, ...] = ()
+    losses: tuple[Losses, ...] = ()
     runs: tuple[RunRow, ...] = ()
     sessions: tuple[SessionRow, ...] = ()
     machines: tuple[Machine, ...] = ()

@@ -73,7 +73,10 @@ def overview_of(
 
     ``allow`` names the differences that the reader accepts.
     """
+    from bench.analysis.losses import standing
     from bench.analysis.overview import overview, representatives
+    from bench.analysis.selection import select
+    from bench.cli.attributed import attributions
 
     known = store.read()
     for text in known.warnings:
@@ -83,11 +86,13 @@ def overview_of(
     sessions = known.sessions.values()
     planned = _planned(study, where, known.runs)
     wanted = representatives(sessions, runs, planned)
+    middle = standing(select(sessions, runs, planned).lines)
     return overview(
         sessions,
         known.machines.values(),
         runs,
         samples=_samples(store, wanted),
+        attributions=attributions(store, middle),
         tolerances={one.task: one.quality for one in known.bundles.values()},
         planned=planned,
         allow=allow,

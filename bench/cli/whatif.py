@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import sparklog
+from bench.cli.attributed import clock_was_set
 from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
 from bench.cli.show import find_run
 from bench.errors import UserError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from bench.store import Results, Store
 
 _MOST = 10_000  # workers
-_STEP = 0.05  # s and 1 %: by how much the wall clock may differ from the monotonic one
 _HEAD = ("workers", "work", "interval", "measured", "runs", "error", "not known, because")
 
 
@@ -113,26 +113,21 @@ def _log(store: Store, run: Run) -> SparkLog:
 
 def _window(store: Store, run: Run) -> tuple[float, float]:
     """Return when the run's work began and ended (s since the epoch), as its driver's log says."""
-    from bench.telemetry.benchlog import event_of
+    from bench.telemetry import benchlog
 
     path = store.folder(run.run) / "driver.log"
-    times: dict[str, float] = {}
-    if path.is_file():
-        with path.open("rb") as lines:
-            for event in filter(None, map(event_of, lines)):
-                if event.run == run.run:
-                    times[event.event] = event.wall_ns / 1e9
-    if "ready" not in times or "end" not in times:
+    window = benchlog.read(path, run.run).window
+    if window is None:
         raise UserError(
             f"{run.run}: no {path.name} in {path.parent} that says when its work began and ended",
             remedy="copy the run's folder here too, or run it again",
         )
-    begin, end = times["ready"], times["end"]
-    work = run.phases.get("work", end - begin)
-    if abs(end - begin - work) > _STEP + 0.01 * work:
+    begin, end = window
+    if clock_was_set(run, window):
         raise UserError(
-            f"{run.run}: its work took {work:.1f} s, by the clock of its logs {end - begin:.1f} s:"
-            " the machine's clock was set meanwhile, so the times of its tasks cannot be used",
+            f"{run.run}: its work took {run.phases['work']:.1f} s, by the clock of its logs"
+            f" {end - begin:.1f} s: the machine's clock was set meanwhile, so the times of its"
+            " tasks cannot be used",
             remedy="use another run of the same cell",
         )
     return begin, end

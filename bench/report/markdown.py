@@ -26,6 +26,10 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
         f"{_safe(one.caption)}"
         for one in figures
     ]
+    if overview.losses:
+        parts += ["## What added workers are lost to"]
+        parts += ["\n".join(f"- {_safe(line)}" for line in words.losses(overview))]
+        parts += ["\n".join(f"- {_safe(note)}" for note in words.loss_notes(overview))]
     parts += ["## Machines and versions", _facts(overview)]
     lost = [row for row in overview.runs if not row.counted]
     if lost:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.analysis.attribution import Attribution
 from bench.analysis.results import Overview
 from bench.model import Run
 from bench.report import trust, words
+from bench.units import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +82,23 @@ def run_panel(run: Run) -> Panel:
 def run_text(run: Run) -> str:
     """Return one run as plain text."""
     return "\n".join(_aligned([("run", run.run), ("status", run.status), *_details(run)])) + "\n"
+
+
+def attribution_table(found: Attribution) -> Table:
+    """Return where a run's work went, the largest part first."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    slots = plural(found.slots, "slot")
+    title = f"where the work's {words.seconds(found.wall)} on {slots} went"
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("part", "time", "share", ""):
+        table.add_column(name, justify="right" if name in ("time", "share") else "left")
+    for part in sorted(found.parts, key=lambda part: -part.seconds):
+        row = (part.name, words.seconds(part.seconds), words.percent(part.share), part.text)
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _rows(overview: Overview) -> list[tuple[str, ...]]:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.results import Curve, CurvePoint, Interval, Overview, Ratio, Verdict
+from bench.analysis.attribution import Part
+from bench.analysis.results import (
+    Curve,
+    CurvePoint,
+    Interval,
+    Losses,
+    LossPoint,
+    Overview,
+    Ratio,
+    Verdict,
+)
 from bench.model import Scalar
 from bench.units import format_memory
 
@@ -131,6 +141,39 @@ def _ratio(one: Ratio) -> str:
         f"At {workers(one.workers)}, {one.right_label} takes {middle(one.ratio)}× the time of "
         f"{one.left_label} ({_level(one.ratio)}){_accepted(one.accepted)}."
     )
+
+
+def losses(overview: Overview) -> list[str]:
+    """Return one sentence a point: what its time beyond the ideal was lost to, or the base's."""
+    return [_loss(one, point) for one in overview.losses for point in one.points]
+
+
+def _loss(one: Losses, point: LossPoint) -> str:
+    found = point.attribution
+    place = f"{one.label}, {workers(point.workers)}"
+    if not point.gap:
+        named = _named(found.parts, found.wall, "")
+        return f"{place}: {seconds(found.wall)} went to {named}."
+    beyond = sum(part.seconds for part in point.gap)
+    ideal = f"{place}: {seconds(found.wall)}, ideal {seconds(found.wall - beyond)}"
+    if beyond <= 0:
+        return f"{ideal}: nothing was lost."
+    return f"{ideal}; the {seconds(beyond)} between: {_named(point.gap, beyond, '+')}."
+
+
+def _named(parts: Sequence[Part], whole: float, sign: str) -> str:
+    """Name the largest parts, at most six, each at least a fiftieth of the whole (s)."""
+    large = sorted(parts, key=lambda part: -abs(part.seconds))[:6]
+    shown = [part for part in large if abs(part.seconds) >= whole / 50]
+    return ", ".join(
+        f"{part.name} {sign if part.seconds > 0 else ''}{seconds(part.seconds)}" for part in shown
+    )
+
+
+def loss_notes(overview: Overview) -> list[str]:
+    """Return what the attributions could not tell apart, each once."""
+    points = [point for one in overview.losses for point in one.points]
+    return list(dict.fromkeys(note for point in points for note in point.attribution.notes))
 
 
 def _accepted(names: Sequence[str]) -> str:

@@ -207,3 +207,16 @@ def test_a_clock_that_was_set_meanwhile_is_noticed(runs: dict[str, Run]) -> None
     wall = json.loads(ready.removeprefix(":::BENCH "))["wall_ns"]
     path.write_text(path.read_text().replace(str(wall), str(wall - 60 * 10**9)))
     refused(benchcast("whatif", runs["one"].run), "took 9.5 s", "69.5 s", "clock was set")
+
+
+def test_show_and_report_say_where_the_work_went(runs: dict[str, Run]) -> None:
+    shown = benchcast("show", runs["one"].run)
+    assert "where the work's" in shown.stdout
+    assert "compute" in shown.stdout
+    data = json.loads(benchcast("show", runs["one"].run, "--json").stdout)["data"]
+    parts = data["attribution"]["parts"]
+    assert sum(part["seconds"] for part in parts) == pytest.approx(data["attribution"]["wall"])
+    assert benchcast("report", "results/example").returncode == 0
+    text = Path("reports/example/report.md").read_text()
+    assert "## What added workers are lost to" in text
+    assert Path("reports/example/figures/losses.svg").is_file()
