@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint types floors unit test-real lab lab-down test-labs bench format lock browser clean
+.PHONY: help setup quickstart reference test lint types floors unit test-real lab lab-down test-labs bench format lock browser clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -39,6 +39,13 @@ $(STAMP): requirements.lock pyproject.toml
 quickstart: setup ## run the quickstart study on this machine and render its page
 	$(BIN)/benchcast run studies/quickstart.toml
 	$(BIN)/benchcast report studies/quickstart.toml
+
+reference: setup ## measure results/reference anew (an hour on a quiet machine) and render it
+	rm -rf results/reference reports/reference
+	$(BIN)/benchcast run studies/reference.toml
+	$(BIN)/python -m tests.reference trim
+	$(BIN)/benchcast report results/reference
+	$(BIN)/python -m tests.reference readme
 
 test: lint types floors unit ## the fast lane: style, types, floors and all tests but real campaigns and labs
 

@@ -49,6 +49,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     phases: Mapping[str, float] = {}
     worker_cpu: float | None = None
     marks: tuple[tuple[str, str], ...] = ()  # (kind, text)
+    contention: Mapping[str, float] = {}  # see Run
     missing: tuple[str, ...] = ()
 
 

@@ -5,6 +5,7 @@ BenchError
 │   ├── StudyError       the study file
 │   ├── WorkloadError    a workload's folder or manifest
 │   ├── StoreError       the results folder
+│   ├── TelemetryError   a file of measures (an event log, samples) that cannot be read
 │   ├── MissingExtra     an optional dependency is not installed
 │   └── EnvironmentUnfit the environment cannot run the study as it is asked to
 └── MeasureError         exit 3: nothing wrong with the request, it could not be measured
@@ -48,6 +49,10 @@ class WorkloadError(UserError):
 
 class StoreError(UserError):
     """A results folder cannot be read or written as it is."""
+
+
+class TelemetryError(UserError):
+    """A file of measures is not what it should be, or of a version that is not read."""
 
 
 class MissingExtra(UserError):

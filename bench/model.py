@@ -16,9 +16,11 @@ SCHEMA = 1
 Scalar = bool | int | float | str
 Status = Literal["ok", "failed", "timeout", "skipped"]
 StagesMode = Literal["fused", "staged"]
+Order = Literal["blocks", "random", "abba"]
 ClusterEventName = Literal["opening", "open", "adapted", "closed"]
 
 PHASES = ("queue", "provision", "launch", "work", "teardown")
+LEAST_BLOCKS = 3  # repeats of every cell before the width of an interval is looked at
 STAGES = ("source", "validate", "preprocess", "features", "train", "evaluate", "score", "infer")
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -81,6 +83,8 @@ class EnvironmentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A study file, read, checked and expanded into cases; ``limit_time`` is in seconds.
 
+    ``repeats`` are the runs of each case, or the most of them where ``width`` is given: the width
+    that its interval may have, from low end to high end, as a share of its middle (0.05 = 5 %).
     ``unplanned`` lists combinations that cannot run, each with its reason.
     """
 
@@ -88,6 +92,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     title: str
     seed: int = 0
     repeats: AtLeastOne = 5
+    width: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    order: Order = "blocks"
     environments: tuple[EnvironmentSpec, ...]
     cases: tuple[Case, ...]
     unplanned: tuple[str, ...] = ()
@@ -153,7 +159,10 @@ class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="machine"):
-    """A machine's facts, stored once by digest; ``memory`` in bytes."""
+    """A machine's facts, stored once by digest; ``memory`` in bytes.
+
+    ``governor`` is the CPU frequency governor; ``virtualization`` "none" or the hypervisor.
+    """
 
     digest: Digest
     cpu_model: str
@@ -162,6 +171,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     os: str
     kernel: str = ""
     accelerators: tuple[str, ...] = ()
+    governor: str | None = None
+    threads_per_core: int | None = None
+    virtualization: str | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="bundle"):
@@ -289,6 +301,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="ru
     """One finished run. ``phases`` and ``spans`` (the harness's own) are in seconds.
 
     ``worker_cpu`` is the work's CPU time summed over workers, in seconds, where it is known.
+    ``contention`` is what the machine withheld, as far as samples tell: ``steal`` and
+    ``throttled`` as shares (0..1) of the CPU time wanted, ``others`` in cores' worth.
     """
 
     run: str
@@ -308,6 +322,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="ru
     measurements: tuple[Measurement, ...] = ()
     quality: Quality | None = None
     marks: tuple[Mark, ...] = ()
+    contention: Mapping[str, float] = {}
     workers_wanted: int
     workers_seen: int | None = None
     worker_cpu: Seconds | None = None

@@ -178,7 +178,7 @@ class Index:
 
     def __init__(self, runs: Sequence[Run] = (), crashes: Sequence[str] = ()) -> None:
         """``crashes`` are the keys of starts whose harness died, one entry a start."""
-        self._ok: set[str] = set()
+        self._ok: dict[str, Run] = {}
         self._failed: defaultdict[str, int] = defaultdict(int)
         self._skipped: dict[str, str] = {}
         self._crashes: defaultdict[str, int] = defaultdict(int)
@@ -191,7 +191,7 @@ class Index:
         """Count one more run."""
         key = run.cell.key
         if run.status == "ok":
-            self._ok.add(key)
+            self._ok[key] = run
         elif run.status == "skipped":
             self._skipped[key] = run.session
         else:
@@ -200,6 +200,10 @@ class Index:
     def ok(self, cell: Cell) -> bool:
         """Return whether the cell has a good run."""
         return cell.key in self._ok
+
+    def run(self, cell: Cell) -> Run | None:
+        """Return the cell's latest good run, or None."""
+        return self._ok.get(cell.key)
 
     def attempts(self, cell: Cell) -> int:
         """Return how often it failed; two starts that took the harness down count as one."""

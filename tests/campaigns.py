@@ -62,6 +62,9 @@ class Memory:
     def finished(self, run: Run) -> None:
         self.runs.append(run)
 
+    def more(self, cells: Sequence[Cell]) -> None:
+        self.wanted += cells
+
     def note(self, text: str) -> None:
         self.notes.append(text)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from bench.errors import StudyError
-from bench.model import Case, Cell, Dataset, EnvironmentSpec, Run, Shape, Study
-from bench.plan import Estimate, Fixed, matches
+from bench.model import Case, Cell, Dataset, EnvironmentSpec, Order, Run, Shape, Study
+from bench.plan import Auto, Estimate, Fixed, matches
 from bench.store import Index
 from tests.analysis import factory
 
@@ -28,9 +30,23 @@ CASE = Case(
 PLACE = EnvironmentSpec(name="here", kind="local")
 
 
-def study(*cases: Case, repeats: int = 3, seed: int = 7) -> Study:
+def study(
+    *cases: Case,
+    repeats: int = 3,
+    seed: int = 7,
+    order: Order = "blocks",
+    width: float | None = None,
+    places: tuple[EnvironmentSpec, ...] = (PLACE,),
+) -> Study:
     return Study(
-        name="s", title="s", environments=(PLACE,), cases=cases, repeats=repeats, seed=seed
+        name="s",
+        title="s",
+        environments=places,
+        cases=cases,
+        repeats=repeats,
+        seed=seed,
+        order=order,
+        width=width,
     )
 
 
@@ -42,8 +58,12 @@ def plan(made: Study, bundle: str = "b", model: str = "cpu", retry: Index | None
     return Fixed(made, {"w": bundle}, {"here": {"cpu": model}}, retry=retry)
 
 
-def run_of(cell: Cell, status: str = "ok") -> Run:
-    run = factory.Maker().run(factory.case())
+def auto(made: Study) -> Auto:
+    return Auto(made, {"w": "b"}, {"here": {"cpu": "cpu"}})
+
+
+def run_of(cell: Cell, status: str = "ok", seconds: float = 10.0) -> Run:
+    run = factory.Maker().run(factory.case(), seconds)
     return msgspec.structs.replace(run, cell=cell, status=status, session="s1")
 
 
@@ -64,6 +84,102 @@ def test_the_seed_decides_the_order_and_not_the_keys() -> None:
     assert [cell.key for cell in one.cells] != [cell.key for cell in two.cells]
     assert {cell.key for cell in one.cells} == {cell.key for cell in two.cells}
     assert one.cells == plan(study(*cases, seed=1)).cells
+
+
+THERE = EnvironmentSpec(name="there", kind="local", settings={"spare": 1})
+
+
+def test_environments_run_whole_or_mixed_in_every_block() -> None:
+    cases = tuple(
+        msgspec.structs.replace(sized(n), environment=place)
+        for place in ("here", "there")
+        for n in (1, 2, 3)
+    )
+    whole = plan(study(*cases, places=(PLACE, THERE))).cells
+    assert [cell.environment for cell in whole] == ["here"] * 9 + ["there"] * 9
+    mixed = plan(study(*cases, places=(PLACE, THERE), order="random")).cells
+    assert {cell.key for cell in mixed} == {cell.key for cell in whole}
+    for repeat in range(3):
+        block = mixed[repeat * 6 : repeat * 6 + 6]
+        assert {cell.repeat for cell in block} == {repeat}
+        assert len({(cell.environment, cell.workers) for cell in block}) == 6
+    assert [cell.environment for cell in mixed[:6]] != sorted(c.environment for c in mixed[:6])
+
+
+def test_every_second_block_of_abba_is_the_one_before_it_reversed() -> None:
+    made = plan(study(*(sized(n) for n in range(1, 7)), repeats=6, order="abba"))
+    orders = [[cell.workers for cell in block] for block in made.plots[0]]
+    assert orders[1::2] == [order[::-1] for order in orders[::2]]
+    assert len({tuple(order) for order in orders[::2]}) == 3
+    assert [block[0].repeat for block in made.plots[0]] == list(range(6))
+
+
+def finish(made: Auto, times: Callable[[Cell], float]) -> Index:
+    """Run the plan to its end; each cell takes as long as ``times`` says."""
+    index = Index()
+    while (cell := made.next(index)) is not None:
+        index.add(run_of(cell, seconds=times(cell)))
+    return index
+
+
+def steady(cell: Cell) -> float:
+    return 10.0 + 0.001 * (cell.repeat % 3)
+
+
+def noisy(cell: Cell) -> float:
+    return 10.0 * (1 + 0.2 * (cell.repeat % 3))
+
+
+def test_repeats_by_width_stop_some_blocks_after_the_intervals_are_narrow() -> None:
+    made = auto(study(sized(1), sized(2), repeats=20, width=0.05))
+    assert len(made.planned(Index())) == 6  # three blocks before the first look
+    index = finish(made, steady)
+    assert len(made.planned(index)) == 12  # and three after it
+    assert (made.remaining(index), made.wide(index), made.fewest) == ([], [], 6)
+
+
+def test_repeats_by_width_end_at_the_limit_and_name_the_cells_that_are_wide() -> None:
+    made = auto(study(sized(1), sized(2), repeats=8, width=0.05))
+    index = finish(made, lambda cell: noisy(cell) if cell.workers == 2 else steady(cell))
+    assert len(made.planned(index)) == 16
+    (wide,) = made.wide(index)
+    assert (wide.cell.workers, wide.runs) == (2, 8)
+    assert wide.width is not None
+    assert wide.width > 0.05
+    assert wide.describe().startswith("w on here, 2 workers: width 0.")
+
+
+def test_each_environment_has_as_many_blocks_as_it_needs() -> None:
+    cases = (CASE, msgspec.structs.replace(CASE, environment="there"))
+    made = auto(study(*cases, repeats=9, width=0.05, places=(PLACE, THERE)))
+    index = finish(made, lambda cell: noisy(cell) if cell.environment == "here" else steady(cell))
+    counts = Counter(cell.environment for cell in made.planned(index))
+    assert counts == {"here": 9, "there": 6}
+
+
+def test_repeats_by_width_keep_abba_pairs_whole() -> None:
+    made = auto(study(sized(1), sized(2), repeats=20, width=0.05, order="abba"))
+    assert len(made.planned(Index())) == 8
+    assert (len(made.planned(finish(made, steady))), made.fewest) == (16, 8)
+
+
+def test_what_was_decided_stays_decided_wherever_a_campaign_is_resumed() -> None:
+    made = auto(study(sized(1), sized(2), repeats=9, width=0.3))
+    whole = finish(made, noisy)
+    runs = [run for cell in made.cells if (run := whole.run(cell)) is not None]
+    for number in range(len(runs)):
+        index = Index(runs[:number])
+        assert made.next(index) == runs[number].cell
+    assert made.next(Index(runs)) is None
+
+
+def test_a_case_that_always_fails_is_not_repeated_to_the_limit() -> None:
+    made, index = auto(study(sized(1), sized(2), repeats=20, width=0.05)), Index()
+    while (cell := made.next(index)) is not None:
+        status = "failed" if cell.workers == 2 else "ok"
+        index.add(run_of(cell, status, seconds=steady(cell)))
+    assert len(made.planned(index)) == 12
+    assert made.wide(index) == []
 
 
 @pytest.mark.parametrize(

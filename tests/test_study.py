@@ -94,6 +94,7 @@ def test_least_study_has_all_defaults(tmp_path: Path) -> None:
     found = load(tmp_path, study_of())
     (case,) = found.cases
     assert (found.name, found.title, found.repeats, found.seed) == ("mine", "T", 5, 0)
+    assert (found.width, found.order) == (None, "blocks")
     assert found.limit_time is None
     assert found.unplanned == ()
     assert (case.workload, case.use, case.engine, case.environment) == (
@@ -144,6 +145,21 @@ conf = { spark.sql.shuffle.partitions = 8, "spark.ui.enabled" = false }""",
     assert case.params["tolerance"] == 1.0
     assert isinstance(case.params["tolerance"], float)
     assert found.environments[0].settings == {"spare": 3}
+
+
+def test_repeats_by_width_and_orders(tmp_path: Path) -> None:
+    found = load(tmp_path, study_of(top="repeats = { width = 0.1, at_most = 8 }"))
+    assert (found.repeats, found.width) == (8, 0.1)
+    found = load(tmp_path, study_of(top='repeats = { width = 0.05 }\norder = "random"'))
+    assert (found.repeats, found.width, found.order) == (20, 0.05, "random")
+    found = load(tmp_path, study_of(top='order = "abba"'))
+    assert (found.repeats, found.width, found.order) == (6, None, "abba")
+
+
+def test_studies_of_older_records_are_read(tmp_path: Path) -> None:
+    text = msgspec.json.encode(load(tmp_path, study_of()))
+    older = {k: v for k, v in msgspec.json.decode(text).items() if k not in ("width", "order")}
+    assert msgspec.convert(older, Study, strict=False) == load(tmp_path, study_of())
 
 
 def test_study_survives_json(tmp_path: Path) -> None:

@@ -80,11 +80,17 @@ def message(folder: Path, text: str, **others: str) -> str:
 
 
 WHOLE = "a whole number from {} on is"
+REPEATS = f"{WHOLE.format(1)}, or {{ width = 0.05, at_most = 20 }}"
+WIDTH = (
+    "the interval's width (high end - low end) as a share of its middle is, above 0 up to 1: "
+    "0.05 is 5 %"
+)
+HALF = 'leaves half a pair; an even number is allowed with order = "abba"'
 DURATION = 'a number with ms, s, min, h or d: "90 s", "30 min", "1 h 30 min" is allowed'
 MEMORY = 'a number with B, KiB, MiB, GiB, TiB, kB, MB, GB, TB or k, m, g, t: "2 GiB", "2g"'
 TOP = (
-    "title, include, workers, repeats, passes, warmups, seed, timeout, retries, reuse, pause, "
-    "limits, site, dataset, workload, environment"
+    "title, include, workers, repeats, passes, warmups, seed, order, timeout, retries, reuse, "
+    "pause, limits, site, dataset, workload, environment"
 )
 ENVIRONMENT = (
     "name, use, kind, workers, timeout, retries, reuse, pause, worker, driver, conf, spare"
@@ -94,12 +100,27 @@ OURS = "say it by `workers`, `worker` and `driver`"
 ADDED = [
     ("top", "repeat = 5", f"repeat: unknown key; did you mean 'repeats'? allowed: {TOP}"),
     ("top", 'plan = "adaptive"', f"plan: unknown key; allowed: {TOP}"),
-    ("top", 'repeats = "five"', f'repeats: "five" is not allowed; {WHOLE.format(1)}'),
-    ("top", "repeats = 0", f"repeats: 0 is not allowed; {WHOLE.format(1)}"),
-    ("top", "repeats = true", f"repeats: true is not allowed; {WHOLE.format(1)}"),
-    ("top", "repeats = [3, 5]", f"repeats: [3, 5] is not allowed; {WHOLE.format(1)}"),
-    ("top", "repeats = 2.0", f"repeats: 2.0 is not allowed; {WHOLE.format(1)}"),
-    ("top", f"repeats = {10**20}", f"repeats: {10**20} is not allowed; {WHOLE.format(1)}"),
+    ("top", 'repeats = "five"', f'repeats: "five" is not allowed; {REPEATS}'),
+    ("top", "repeats = 0", f"repeats: 0 is not allowed; {REPEATS}"),
+    ("top", "repeats = true", f"repeats: true is not allowed; {REPEATS}"),
+    ("top", "repeats = [3, 5]", f"repeats: [3, 5] is not allowed; {REPEATS}"),
+    ("top", "repeats = 2.0", f"repeats: 2.0 is not allowed; {REPEATS}"),
+    ("top", f"repeats = {10**20}", f"repeats: {10**20} is not allowed; {REPEATS}"),
+    ("top", "repeats = {}", "repeats.width: missing; it is required"),
+    ("top", "repeats = { at_most = 20 }", "repeats.width: missing; it is required"),
+    ("top", "repeats = { width = 5 }", f"repeats.width: 5 is not allowed; {WIDTH}"),
+    ("top", "repeats = { width = 0 }", f"repeats.width: 0 is not allowed; {WIDTH}"),
+    ("top", "repeats = { width = nan }", f"repeats.width: NaN is not allowed; {WIDTH}"),
+    ("top", 'repeats = { width = "5 %" }', f'repeats.width: "5 %" is not allowed; {WIDTH}'),
+    ("top", "repeats = { width = 0.05, at_most = 2 }",
+     f"repeats.at_most: 2 is not allowed; {WHOLE.format(3)}"),
+    ("top", "repeats = { widht = 0.05 }",
+     "repeats.widht: unknown key; did you mean 'width'? allowed: width, at_most"),
+    ("top", 'order = "ABBA"',
+     'order: "ABBA" is not allowed; one of "blocks", "random", "abba" is'),
+    ("top", 'order = "abba"\nrepeats = 5', f"repeats: 5 {HALF}"),
+    ("top", 'order = "abba"\nrepeats = { width = 0.05, at_most = 7 }',
+     f"repeats.at_most: 7 {HALF}"),
     ("top", "warmups = 1", "warmups: 1 leaves no pass to time; 0 is the most with passes = 1"),
     ("top", "timeout = 30", f"timeout: 30 is not a duration; {DURATION}"),
     ("top", 'timeout = "0 s"', 'timeout: "0 s" is not allowed; a duration above 0 is'),

@@ -10,22 +10,35 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from bench.analysis.evidence import Evidence, gather, words
-from bench.analysis.results import Check, Difference, Ratio, Verdict
-from bench.analysis.scaling import ratio
+import msgspec
+
+from bench.analysis import interleaving
+from bench.analysis.evidence import CONTENTION, Evidence, gather, words
+from bench.analysis.results import Check, Difference, Ratio, Verdict, VerdictScope
+from bench.analysis.scaling import compared
 from bench.analysis.selection import Line, flat, others
-from bench.analysis.summary import LEVEL, headline
-from bench.model import Vector
+from bench.analysis.summary import LEVEL, run_values
+from bench.model import Machine, Vector
 
 TOLERANCES: Mapping[str, float] = {"objective": 1e-6, "auc": 1e-4, "vector": 1e-9}
+NOTED = "noted, not held against them"
+STUDIED = "the factor under study"
+ACCEPTED = "accepted by the reader"
+Machines = Mapping[str, Machine]
 
 
-def within(line: Line, tolerances: Mapping[str, float] = TOLERANCES) -> Verdict:
+def within(
+    line: Line,
+    tolerances: Mapping[str, float] = TOLERANCES,
+    allow: Collection[str] = (),
+    machines: Machines | None = None,
+) -> Verdict:
     """Say whether all counted runs of one curve did the same work, at every worker count.
 
-    ``tolerances`` are absolute for objective and auc, relative for the coefficient vector.
+    ``tolerances`` are absolute for objective and auc, relative for the coefficient vector;
+    ``allow`` and ``machines`` are as in ``across``.
     """
-    evidence = gather(line)
+    evidence = gather(line, machines)
     found = [
         Difference(name=name, left=words(values[:1]), right=words(values[1:]))
         for name, values in evidence.must_within().items()
@@ -38,7 +51,12 @@ def within(line: Line, tolerances: Mapping[str, float] = TOLERANCES) -> Verdict:
         for name, values in evidence.may_vary().items()
         if len(values) > 1
     ]
-    return _verdict("within", (line, line), found, checks, missing, [*notes, *evidence.notes])
+    notes += [
+        f"{CONTENTION[name][0]}: {evidence.withheld_words(name)} (median of the runs)"
+        for name in _considerable(evidence)
+    ]
+    notes += evidence.notes
+    return _verdict("within", (line, line), _accept(found, checks, allow), checks, missing, notes)
 
 
 def across(
@@ -46,13 +64,15 @@ def across(
     right: Line,
     tolerances: Mapping[str, float] = TOLERANCES,
     allow: Collection[str] = (),
+    machines: Machines | None = None,
 ) -> Verdict:
     """Say whether two curves of one task did the same work, apart from the factor under study.
 
-    ``allow`` names further differences that are meant. The tolerances are as in ``within``.
+    ``allow`` names differences that the reader accepts, as the verdict names them; ``machines``
+    maps a digest to the machine's facts. The tolerances are as in ``within``.
     """
-    one, two = gather(left), gather(right)
-    free = {*allow, *under_study(left, right)}
+    one, two = gather(left, machines), gather(right, machines)
+    free = under_study(left, right)
     found = [*_settings(left, right, free), *_must(one, two, free)]
     found += [*_noted(one, two), *_converged(one, two)]
     checks = list(_quality(one, two, tolerances))
@@ -61,7 +81,9 @@ def across(
         missing += [f"no run of {label} reports its {name}" for name in evidence.missing(True)]
         if evidence.values and not evidence.converged and "objective" in evidence.figures:
             missing.append(f"no run of {label} says whether it converged")
-    return _verdict("across", (left, right), found, checks, missing, _both(one, two))
+    notes = list(dict.fromkeys([*one.notes, *two.notes]))
+    notes += interleaving.notes(left.counted, right.counted, (left.label, right.label))
+    return _verdict("across", (left, right), _accept(found, checks, allow), checks, missing, notes)
 
 
 def pairs(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
@@ -97,11 +119,8 @@ def ratios(verdict: Verdict, left: Line, right: Line, level: float = LEVEL) -> l
     mine = {group.workers: group for group in left.groups}
     for group in right.groups:
         if group.workers in mine:
-            over, under = (
-                [head.seconds for run in runs if (head := headline(run)) is not None]
-                for runs in (group.counted, mine[group.workers].counted)
-            )
-            interval = ratio(over, under, level)
+            over, under = run_values(group.counted), run_values(mine[group.workers].counted)
+            interval = compared(over, under, level)
             if interval is not None:
                 found.append(
                     Ratio(
@@ -111,6 +130,7 @@ def ratios(verdict: Verdict, left: Line, right: Line, level: float = LEVEL) -> l
                         right_label=right.label,
                         workers=group.workers,
                         ratio=interval,
+                        accepted=verdict.accepted,
                     )
                 )
     return found
@@ -123,6 +143,7 @@ def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Differ
     """
     one, two = flat(left.case), flat(right.case)
     same_place = _same(left, right, "environment")
+    conf = ["conf."] if _same(left, right, "workload") else []
     for name in sorted({*one, *two}):
         a, b = one.get(name, "not given"), two.get(name, "not given")
         shared = name in one and name in two
@@ -130,11 +151,9 @@ def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Differ
             continue
         if name.startswith("dataset.") or (name.startswith("params.") and shared):
             yield _difference(name, str(a), str(b), free)
-        elif name.startswith(("worker.", "driver.")):
+        elif name.startswith(("worker.", "driver.", *conf)):
             note = "" if same_place else "part of what the environments are"
             yield _difference(name, str(a), str(b), free, allowed=not same_place, note=note)
-        elif name.startswith("conf.") and _same(left, right, "workload") and same_place:
-            yield _difference(name, str(a), str(b), free)
 
 
 def _same(left: Line, right: Line, name: str) -> bool:
@@ -152,7 +171,8 @@ def _must(one: Evidence, two: Evidence, free: Collection[str]) -> Iterator[Diffe
 
 
 def _noted(one: Evidence, two: Evidence) -> Iterator[Difference]:
-    """Yield facts that differ, which does not spoil the comparison: machines, other versions."""
+    """Yield facts that differ, which does not spoil the comparison: machines, other versions,
+    iterations, and what the machines withheld where that was considerable on a side."""
     mine, other = one.may_vary(), two.may_vary()
     for name in sorted({*mine, *other} & {*mine} & {*other}):
         if set(mine[name]) != set(other[name]):
@@ -161,8 +181,21 @@ def _noted(one: Evidence, two: Evidence) -> Iterator[Difference]:
                 left=words(mine[name]),
                 right=words(other[name]),
                 allowed=True,
-                note="noted, not held against them",
+                note=NOTED,
             )
+    for name in sorted({*_considerable(one), *_considerable(two)}):
+        yield Difference(
+            name=CONTENTION[name][0],
+            left=one.withheld_words(name),
+            right=two.withheld_words(name),
+            allowed=True,
+            note=NOTED,
+        )
+
+
+def _considerable(evidence: Evidence) -> list[str]:
+    """Return what the machine withheld to an extent that is to be noted."""
+    return [name for name, value in evidence.withheld.items() if value > CONTENTION[name][2]]
 
 
 def _converged(one: Evidence, two: Evidence) -> Iterator[Difference]:
@@ -192,13 +225,13 @@ def _difference(
     allowed: bool = False,
     note: str = "",
 ) -> Difference:
-    """Return a difference; allowed where its name is among the ``free`` ones."""
+    """Return a difference; allowed where its name is the factor under study (``free``)."""
     return Difference(
         name=name,
         left=left,
         right=right,
         allowed=allowed or name in free,
-        note="the factor under study, or allowed by name" if name in free else note,
+        note=STUDIED if name in free else note,
     )
 
 
@@ -254,47 +287,52 @@ def apart(one: Vector, two: Vector) -> float:
     return largest / scale if scale > 0 else largest
 
 
-def _both(one: Evidence, two: Evidence) -> list[str]:
-    """Return notes on a pair: what each side's runs say, and how they were interleaved."""
-    notes = list(dict.fromkeys([*one.notes, *two.notes]))
-    if one.sessions and two.sessions and not one.sessions & two.sessions:
-        notes.append("measured in different sessions, not interleaved: drift is not averaged out")
-    return notes
+def _accept(
+    found: Sequence[Difference], checks: Sequence[Check], allow: Collection[str]
+) -> list[Difference]:
+    """Return all differences, failed checks among them; those in ``allow`` become accepted."""
+    failed = [_as_difference(check) for check in checks if not check.passed]
+    return [
+        msgspec.structs.replace(item, allowed=True, note=ACCEPTED)
+        if item.name in allow and not item.allowed
+        else item
+        for item in (*found, *failed)
+    ]
 
 
 def _verdict(
-    scope: str,
+    scope: VerdictScope,
     lines: tuple[Line, Line],
     found: Sequence[Difference],
     checks: Sequence[Check],
     missing: Sequence[str],
     notes: Sequence[str],
 ) -> Verdict:
-    """Conclude: any forbidden difference or failed check is a no, missing proof is unknown."""
-    failed = [check for check in checks if not check.passed]
-    against = [
-        f"{item.name} differs: {item.left} and {item.right}"
-        + (f" ({item.note})" if item.note else "")
-        for item in found
-        if not item.allowed
-    ]
-    against += [
-        f"{check.name} differs by {check.difference:.3g}, {check.tolerance:.3g} is allowed"
-        for check in failed
-    ]
-    differences = [*found, *(_as_difference(check) for check in failed)]
+    """Conclude: any difference that is not allowed is a no, missing proof is unknown."""
+    failed = {check.name: check for check in checks if not check.passed}
+    against = [_reason(item, failed.get(item.name)) for item in found if not item.allowed]
+    accepted = tuple(dict.fromkeys(item.name for item in found if item.note == ACCEPTED))
     return Verdict(
-        scope="within" if scope == "within" else "across",
+        scope=scope,
         left=lines[0].id,
         right=lines[1].id,
         left_label=lines[0].label,
         right_label=lines[1].label,
         comparable=False if against else (None if missing else True),
         reasons=(*against, *missing),
-        differences=tuple(differences),
+        differences=tuple(found),
         checks=tuple(checks),
-        notes=tuple(notes),
+        accepted=accepted,
+        notes=(*(f"{ACCEPTED}: {name}" for name in accepted), *notes),
     )
+
+
+def _reason(item: Difference, check: Check | None) -> str:
+    """Return in words what stands against the comparison."""
+    if check is not None:
+        return f"{check.name} differs by {check.difference:.3g}, {check.tolerance:.3g} is allowed"
+    note = f" ({item.note})" if item.note else ""
+    return f"{item.name} differs: {item.left} and {item.right}{note}"
 
 
 def _as_difference(check: Check) -> Difference:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
 import msgspec
 
 from bench.analysis.selection import Line
-from bench.model import Run, Vector
+from bench.model import Machine, Run, Vector
+from bench.units import format_memory
 
 Values = tuple[str, ...]
 SHOWN_DIGITS = 12  # of a digest
+UNKNOWN = "not reported"
+CONTENTION: Mapping[str, tuple[str, str, float]] = {  # name, in words, noted from
+    "steal": ("steal", "{:.1%} of the CPU time wanted", 0.02),
+    "throttled": ("throttled", "{:.1%} of the CPU time wanted", 0.02),
+    "others": ("co-tenants", "{:.2g} cores' worth", 0.1),
+}
 
 
 class Evidence(msgspec.Struct, kw_only=True):
-    """Distinct values of each fact over the counted runs; an empty tuple is not reported."""
+    """Distinct values of each fact over the counted runs; an empty tuple is not reported.
+
+    ``facts`` are those of the machines, ``withheld`` medians of ``Run.contention``.
+    """
 
     use: str | None
     engine: str | None
     values: Mapping[str, Values]
     versions: Mapping[str, Values]
     machines: Values
+    facts: Mapping[str, Values]
+    withheld: Mapping[str, float]
+    iterations: Values
     figures: Mapping[str, Sequence[float]]
     vectors: Sequence[Vector]
     converged: Sequence[bool]
@@ -46,7 +60,12 @@ class Evidence(msgspec.Struct, kw_only=True):
         kept = {f"versions.{name}": values for name, values in self.versions.items()}
         for name in self._engine_versions():
             kept.pop(name)
-        return {**kept, **({"machine": self.machines} if self.machines else {})}
+        named = {"machine": self.machines, "iterations": self.iterations}
+        return {**kept, **{name: v for name, v in named.items() if v}, **self.facts}
+
+    def withheld_words(self, name: str) -> str:
+        """Return in words what the machine withheld (a key of CONTENTION), median over runs."""
+        return CONTENTION[name][1].format(self.withheld[name]) if name in self.withheld else UNKNOWN
 
     def missing(self, quality: bool) -> list[str]:
         """Name what no run reports although the proof needs it."""
@@ -60,9 +79,13 @@ class Evidence(msgspec.Struct, kw_only=True):
         return {f"versions.{name}": v for name, v in self.versions.items() if name in own}
 
 
-def gather(line: Line) -> Evidence:
-    """Return what the counted runs of a curve say; params count within one set of factors."""
+def gather(line: Line, machines: Mapping[str, Machine] | None = None) -> Evidence:
+    """Return what the counted runs of a curve say; params count within one set of factors.
+
+    ``machines`` maps a digest to the machine's facts, where they are known.
+    """
     runs = line.counted
+    used = {digest for run in runs for digest in run.machines}
     digests = [run.digests for run in runs if run.digests]
     quality = [run.quality for run in runs if run.quality]
     auc = [one.auc for one in quality if one.auc is not None]
@@ -82,13 +105,46 @@ def gather(line: Line) -> Evidence:
             "warmups": distinct(str(run.warmups) for run in runs),
         },
         versions={n: distinct(run.versions[n] for run in runs if n in run.versions) for n in names},
-        machines=distinct(digest[:SHOWN_DIGITS] for run in runs for digest in set(run.machines)),
+        machines=distinct(digest[:SHOWN_DIGITS] for digest in used),
+        facts=_facts([machines[one] for one in used if one in machines] if machines else []),
+        withheld=_withheld(runs),
+        iterations=distinct(str(one.iterations) for one in quality if one.iterations is not None),
         figures={name: values for name, values in figures.items() if values},
         vectors=[one.vector for one in quality if one.vector],
         converged=[one.converged for one in quality if one.converged is not None],
         sessions={run.session for run in runs},
         notes=_notes(line.label, runs),
     )
+
+
+def _facts(machines: Sequence[Machine]) -> dict[str, Values]:
+    """Return the distinct values of each fact of machines; what none of them says is left out."""
+    found: dict[str, list[str]] = {}
+    for one in machines:
+        told = {
+            "cpu_model": one.cpu_model,
+            "cores": str(one.cores),
+            "memory": format_memory(one.memory),
+            "os": one.os,
+            "kernel": one.kernel,
+            "accelerators": ", ".join(one.accelerators) or "none",
+            "governor": one.governor,
+            "threads_per_core": one.threads_per_core and str(one.threads_per_core),
+            "virtualization": one.virtualization,
+        }
+        for name, value in told.items():
+            if value:
+                found.setdefault(f"machine.{name}", []).append(value)
+    return {name: distinct(values) for name, values in found.items()}
+
+
+def _withheld(runs: Sequence[Run]) -> dict[str, float]:
+    """Return the medians over the runs of what the machine withheld; absent where no run says."""
+    values = {
+        name: [run.contention[name] for run in runs if name in run.contention]
+        for name in CONTENTION
+    }
+    return {name: median(found) for name, found in values.items() if found}
 
 
 def _notes(label: str, runs: Sequence[Run]) -> list[str]:
@@ -110,4 +166,4 @@ def distinct(values: Iterable[str]) -> Values:
 
 def words(values: Values) -> str:
     """Return distinct values as text."""
-    return ", ".join(values) if values else "not reported"
+    return ", ".join(values) if values else UNKNOWN

@@ -6,26 +6,39 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.analysis import compare, scaling
+from bench.analysis import compare, drift, scaling
+from bench.analysis.attribution import Attribution
 from bench.analysis.evidence import distinct
+from bench.analysis.losses import losses
 from bench.analysis.results import (
     CellSummary,
     Counts,
     Curve,
+    Doubt,
     Fact,
     Overview,
     Ratio,
     RunRow,
     SessionRow,
+    Trend,
     Utilization,
     Verdict,
 )
 from bench.analysis.selection import Line, Selection, others, select
 from bench.analysis.summary import LEVEL, cell, headline
 from bench.analysis.utilization import Columns, utilization
-from bench.model import Machine, Run, Session
+from bench.model import Machine, Run, Session, Study
 
 Tolerances = Mapping[str, Mapping[str, float]]
+
+
+class _Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What comparisons are held to; see ``overview``."""
+
+    tolerances: Tolerances
+    allow: Collection[str]
+    machines: Mapping[str, Machine]
+    level: float
 
 
 def overview(
@@ -34,6 +47,7 @@ def overview(
     runs: Iterable[Run],
     *,
     samples: Mapping[str, Columns] | None = None,
+    attributions: Mapping[str, Attribution] | None = None,
     tolerances: Tolerances | None = None,
     planned: Collection[str] | None = None,
     allow: Collection[str] = (),
@@ -42,16 +56,19 @@ def overview(
     """Return the overview of one study's runs.
 
     ``samples`` maps a run's id to its samples' columns (see ``utilization``; only those that
-    ``representatives`` names are looked at), ``tolerances`` a task to its manifest's quality
+    ``representatives`` names are looked at), ``attributions`` a run's id to where its work went
+    (of the runs that ``losses.standing`` names), ``tolerances`` a task to its manifest's quality
     tolerances, ``planned`` holds the keys of the study's cells, ``allow`` names differences that
-    are meant, ``level`` is the level of all intervals (0..1).
+    the reader accepts, ``level`` is the level of all intervals (0..1).
     """
     known = list(sessions)
     every = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
     selection = select(known, every, planned)
     cells = _cells(selection.lines, level)
     curves = tuple(_curve(line, cells[line.id], level) for line in selection.lines)
-    verdicts, ratios = _comparisons(selection.lines, tolerances or {}, allow, level)
+    facts = {one.digest: one for one in machines}
+    terms = _Terms(tolerances=tolerances or {}, allow=allow, machines=facts, level=level)
+    verdicts, ratios = _comparisons(selection.lines, terms)
     study = max(known, key=lambda one: one.started_at).study if known else None
     flat = tuple(one for found in cells.values() for one in found)
     used = {digest for run in every for digest in run.machines}
@@ -66,11 +83,13 @@ def overview(
         verdicts=verdicts,
         ratios=ratios,
         utilization=_utilization(curves, samples or {}),
+        losses=losses(curves, attributions or {}),
         runs=_rows(every, selection, cells),
         sessions=_sessions(known, every),
-        machines=tuple(sorted((m for m in machines if m.digest in used), key=lambda m: m.digest)),
+        machines=tuple(facts[digest] for digest in sorted(used & facts.keys())),
         versions=_versions(every),
         facts=_facts(known, every),
+        drift=_drift(flat, every),
     )
     return _with_unknown(result)
 
@@ -126,7 +145,7 @@ def _representative(cells: Sequence[CellSummary]) -> str | None:
 
 
 def _comparisons(
-    lines: Sequence[Line], tolerances: Tolerances, allow: Collection[str], level: float
+    lines: Sequence[Line], terms: _Terms
 ) -> tuple[tuple[Verdict, ...], tuple[Ratio, ...]]:
     """Return the verdicts within and across curves, task by task, and ratios of comparable ones."""
     measured = [line for line in lines if line.counted]
@@ -134,14 +153,15 @@ def _comparisons(
     ratios: list[Ratio] = []
     for task in dict.fromkeys(line.task for line in measured):
         members = [line for line in measured if line.task == task]
-        limits = {**compare.TOLERANCES, **(tolerances.get(task, {}) if task else {})}
-        inner = {line.id: compare.within(line, limits) for line in members}
+        limits = {**compare.TOLERANCES, **(terms.tolerances.get(task, {}) if task else {})}
+        known = (limits, terms.allow, terms.machines)
+        inner = {line.id: compare.within(line, *known) for line in members}
         verdicts += inner.values()
         for left, right in compare.pairs(members):
-            verdict = compare.across(left, right, limits, allow)
+            verdict = compare.across(left, right, *known)
             verdicts.append(verdict)
             if inner[left.id].comparable and inner[right.id].comparable:
-                ratios += compare.ratios(verdict, left, right, level)
+                ratios += compare.ratios(verdict, left, right, terms.level)
     return tuple(verdicts), tuple(ratios)
 
 
@@ -174,10 +194,17 @@ def _rows(
         for group, one in zip(line.groups, cells[line.id], strict=True)
         for run in group.runs
     }
-    return tuple(_row(run, place.get(run.run), selection.why_not.get(run.run, "")) for run in runs)
+    doubts: dict[str, list[Doubt]] = {}
+    for one in (doubt for found in cells.values() for each in found for doubt in each.doubts):
+        doubts.setdefault(one.run, []).append(one)
+    why_not = selection.why_not
+    return tuple(
+        _row(run, place.get(run.run), why_not.get(run.run, ""), doubts.get(run.run, ()))
+        for run in runs
+    )
 
 
-def _row(run: Run, place: str | None, why_not: str) -> RunRow:
+def _row(run: Run, place: str | None, why_not: str, doubts: Sequence[Doubt]) -> RunRow:
     """Return one run as it is listed."""
     head = headline(run)
     quality = run.quality
@@ -207,7 +234,24 @@ def _row(run: Run, place: str | None, why_not: str) -> RunRow:
         iterations=quality.iterations if quality else None,
         workers_seen=run.workers_seen,
         marks=run.marks,
+        doubts=tuple(doubts),
     )
+
+
+def _drift(cells: Sequence[CellSummary], runs: Sequence[Run]) -> tuple[Trend, ...]:
+    """Return the trend over the order of each environment's runs, where there are enough."""
+    position = {run.run: place for place, run in enumerate(runs)}
+    found = []
+    for name in dict.fromkeys(one.environment for one in cells):
+        groups = [
+            [(float(position[value.run]), value.seconds) for value in one.runs if value.seconds > 0]
+            for one in cells
+            if one.environment == name
+        ]
+        tested = drift.trend(name, groups)
+        if tested is not None:
+            found.append(tested)
+    return tuple(found)
 
 
 def _total(cells: Sequence[CellSummary]) -> Counts:
@@ -252,7 +296,8 @@ def _facts(sessions: Sequence[Session], runs: Sequence[Run]) -> tuple[Fact, ...]
     study = max(sessions, key=lambda one: one.started_at).study
     cases = study.cases
     found: dict[str, Iterable[str]] = {
-        "repeats": [str(study.repeats)],
+        "repeats": [_repeats(study)],
+        "order": [study.order],
         "seed of the order": [str(study.seed)],
         "datasets": (case.dataset.name for case in cases),
         "stages": (case.stages for case in cases),
@@ -265,9 +310,16 @@ def _facts(sessions: Sequence[Session], runs: Sequence[Run]) -> tuple[Fact, ...]
         "cannot run": study.unplanned,
     }
     for name in sorted({name for case in cases for name in case.params}):
-        found[f"params.{name}"] = (str(c.params[name]) for c in cases if name in c.params)
+        found[f"params.{name}"] = [str(c.params[name]) for c in cases if name in c.params]
     facts = [Fact(name=name, value=", ".join(distinct(v))) for name, v in found.items()]
     return tuple(fact for fact in facts if fact.value)
+
+
+def _repeats(study: Study) -> str:
+    """Return how often the study repeats its cells, in words."""
+    if study.width is None:
+        return str(study.repeats)
+    return f"at most {study.repeats}, until intervals are within {study.width:.3g} of the middle"
 
 
 def _with_unknown(result: Overview) -> Overview:

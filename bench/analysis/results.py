@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.attribution import Attribution, Part
 from bench.model import Machine, Mark, Scalar, Status
 
 SCHEMA = 1
@@ -37,10 +38,51 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunValue(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's headline time in seconds, with the run's id."""
+    """One run's headline time in seconds, with the run's id, repeat (from 0) and session."""
 
     run: str
     seconds: float
+    repeat: int | None = None
+    session: str = ""
+
+
+class Trend(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether times rise or fall with their order: ``p`` of the test, ``change`` from the first to
+    the last as a share (0.1 = 10 % longer), ``n`` values; ``scope`` is an environment or a cell."""
+
+    scope: str
+    p: float
+    change: float
+    found: bool
+    n: int
+    method: str
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A counted run that stands out, and by what; it stays in all figures."""
+
+    run: str
+    kind: Literal["outlier", "contention"]
+    text: str
+
+
+class Noise(msgspec.Struct, frozen=True, kw_only=True):
+    """Standard deviation of log time from run to run, and of how many runs; 0 is a guess."""
+
+    sd: float
+    runs: int
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """The smallest ``change`` of time (0.1 = 10 % longer) found with ``power`` at level ``alpha``
+    by so many ``repeats`` of two cells."""
+
+    change: float
+    repeats: int
+    alpha: float
+    power: float
+    noise: Noise
+    method: str
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +105,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """All repeats of one point of the study; ``cold`` is the median of pass 0, ``cv`` sd/mean."""
+    """All repeats of one point of the study; ``cold`` is the median of pass 0, ``cv`` sd/mean.
+
+    ``worker_cpu`` and ``wall`` are medians of the whole work (s) over the runs that know their
+    workers' CPU time; ``warmup`` is the trend of passes after the warm-ups, if it was tested.
+    """
 
     id: str
     curve: str
@@ -77,6 +123,9 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     cv: float | None = None
     cold: float | None = None
     worker_cpu: float | None = None
+    wall: float | None = None
+    warmup: Trend | None = None
+    doubts: tuple[Doubt, ...] = ()
     phases: tuple[Share, ...] = ()
     stages: tuple[Share, ...] = ()
     stages_mode: str = ""
@@ -141,7 +190,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether runs did the same work: True, False, or None where it cannot be proven.
 
     ``left`` and ``right`` are ids of curves (equal within one curve). ``reasons`` say in words
-    what stands against it or what is missing; ``notes`` what else is good to know.
+    what stands against it or what is missing; ``notes`` what else is good to know; ``accepted``
+    names the differences that would stand against it, had the reader not accepted them.
     """
 
     scope: VerdictScope
@@ -153,11 +203,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
     checks: tuple[Check, ...] = ()
+    accepted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """How many times as long ``right`` takes as ``left`` at one worker count (ids of curves)."""
+    """How many times as long ``right`` takes as ``left`` at one worker count (ids of curves).
+
+    ``accepted`` are the differences that the reader accepted for it.
+    """
 
     left: str
     right: str
@@ -165,6 +219,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     right_label: str
     workers: int
     ratio: Interval
+    accepted: tuple[str, ...] = ()
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +239,24 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     workers: int
     series: tuple[Series, ...]
+
+
+class LossPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one run's work went at ``workers`` workers; ``gap`` splits what it took beyond the
+    ideal time (empty at the curve's smallest count)."""
+
+    workers: int
+    run: str
+    attribution: Attribution
+    gap: tuple[Part, ...] = ()
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """What each added worker of a curve is lost to, a point for each worker count attributed."""
+
+    curve: str
+    label: str
+    points: tuple[LossPoint, ...]
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +287,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int | None = None
     workers_seen: int | None = None
     marks: tuple[Mark, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,7 +314,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a report of one study says; ``level`` is the one that was asked for.
 
     ``planned`` is the number of planned runs where the caller said it, ``unknown`` what the data
-    does not tell, in words.
+    does not tell, in words; ``drift`` the trend over the order of runs, an environment each.
     """
 
     schema: int = SCHEMA
@@ -254,9 +328,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
     ratios: tuple[Ratio, ...] = ()
     utilization: tuple[Utilization, ...] = ()
+    losses: tuple[Losses, ...] = ()
     runs: tuple[RunRow, ...] = ()
     sessions: tuple[SessionRow, ...] = ()
     machines: tuple[Machine, ...] = ()
     versions: tuple[Fact, ...] = ()
     facts: tuple[Fact, ...] = ()
+    drift: tuple[Trend, ...] = ()
     unknown: tuple[str, ...] = ()

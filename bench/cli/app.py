@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import cleanup, doctor, init, listing, plan, report, run, show
+from bench.cli import cleanup, doctor, init, listing, plan, report, run, show, whatif
 from bench.errors import BenchError
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -34,6 +34,7 @@ app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("show")(show.show)
+app.command("whatif")(whatif.whatif)
 app.command("cleanup")(cleanup.cleanup)
 
 OVERVIEW = """\
@@ -46,6 +47,7 @@ benchcast: the same Spark and TensorFlow work everywhere, at growing worker coun
             run STUDY        run them; run again continues where it stopped
   look      report STUDY     the page: curves, where time goes, whether runs are comparable
             show RUN         one run ('last' for the latest)
+            whatif RUN       a Spark run's time on other numbers of workers
   tidy      cleanup [STUDY]  what dead sessions left behind
 
 next: {next}

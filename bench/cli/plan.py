@@ -22,6 +22,7 @@ from bench.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from bench.analysis.results import Effect
     from bench.model import Cell, Run
     from bench.plan import Fixed
     from bench.runner import Prepared
@@ -35,7 +36,7 @@ def plan(
     new: Annotated[bool, typer.Option("--new", help="As if nothing had been run.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the cells, their order and the estimated time, and what would be created."""
+    """Show cells, order, estimated time, what the repeats can detect and what would be created."""
     from bench.plan import Estimate
     from bench.runner import prepare
     from bench.store import Index
@@ -48,17 +49,61 @@ def plan(
     runs = known.of_campaign(latest.campaign) if latest and not new else []
     index = Index(runs)
     chosen = cell_filter(where)
-    cells = [cell for cell in fixed.cells if chosen(cell)]
+    cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
     seconds = Estimate(known.runs).seconds(c for c in left if not fixed.reason_to_skip(c))
+    effects = _effects(fixed, known.runs)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
         data = {"cells": rows, "left": len(left), "seconds": seconds}
         data["unplanned"] = prepared.study.unplanned
+        data["detectable"] = effects
+        data["wide"] = [
+            {**_row(one.cell, fixed, index), "width": one.width, "runs": one.runs}
+            for one in fixed.wide(index)
+        ]
         print_json("plan", prepared.study.name, data, prepared.findings)
     else:
         _print(prepared, fixed, index, cells, left, seconds, runs)
+        _print_precision(fixed, index, effects)
     prepared.refuse()
+
+
+def _effects(fixed: Fixed, runs: Sequence[Run]) -> list[Effect]:
+    """The smallest effect that the repeats detect; by width, that of the fewest and of the most."""
+    from bench.analysis import power
+    from bench.analysis.summary import headline
+
+    groups: dict[tuple[str, str], list[float]] = {}
+    for run in runs:
+        head = headline(run)
+        if head is not None and head.seconds > 0:
+            groups.setdefault((run.cell.series, run.session), []).append(head.seconds)
+    noise = power.noise(groups.values())
+    repeats = sorted({fixed.fewest, fixed.study.repeats})
+    found = [power.detectable(number, noise) for number in repeats]
+    return [effect for effect in found if effect is not None]
+
+
+def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> None:
+    out, study = console(), fixed.study
+    if study.width is not None:
+        out.print(
+            f"repeats: until every interval is within {study.width:.3g} of its middle, "
+            f"at most {study.repeats}"
+        )
+    for one in fixed.wide(index):
+        out.print(f"still wide: {one.describe()}", markup=False)
+    if not effects:
+        out.print("smallest effect: none, one repeat has no interval")
+    for effect in effects:
+        noise = effect.noise
+        basis = f"seen in {noise.runs} runs" if noise.runs else "a guess until the first runs"
+        out.print(
+            f"smallest effect: {effect.repeats} repeats detect a change of {effect.change:.0%} "
+            f"with power {effect.power:g} at level {effect.alpha:g}; "
+            f"noise {noise.sd:.1%} ({basis})"
+        )
 
 
 def _row(cell: Cell, fixed: Fixed, index: Index) -> dict[str, object]:

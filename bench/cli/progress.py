@@ -85,6 +85,12 @@ class Lines:
         self._estimate.add(run)
         self._say(f"      {ending(run)}{left(self._estimate, self._wanted)}")
 
+    def more(self, cells: Sequence[Cell]) -> None:
+        """Say how many cells come on top."""
+        self._wanted += cells
+        self._total += len(cells)
+        self._say(f"{len(cells)} cells more, until the intervals are narrow enough")
+
     def note(self, text: str) -> None:
         """Say it."""
         self._say(f"note: {text}")
@@ -113,6 +119,11 @@ class Bar(Lines):
         self._name = name(cell)
         text = left(self._estimate, self._wanted).lstrip("; ")
         self._progress.update(self._task, description=self._name, left=text)
+
+    def more(self, cells: Sequence[Cell]) -> None:
+        """Lengthen the bar."""
+        super().more(cells)
+        self._progress.update(self._task, total=self._total)
 
     def stage(self, text: str) -> None:
         """Name the stage beside the cell."""

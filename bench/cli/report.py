@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +20,11 @@ from bench.cli.common import (
     print_json,
     with_results,
 )
+from bench.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from bench.analysis.results import Overview
+    from bench.model import Run
     from bench.store import Store
 
 Samples = dict[str, dict[str, list[object]]]
@@ -34,6 +37,14 @@ def report(
         Path | None, typer.Option("--out", help="Folder of the page; default reports/STUDY.")
     ] = None,
     where: WhereOption = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="FACT",
+            help="Accept a difference between compared runs, by its name; repeatable.",
+        ),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -41,7 +52,8 @@ def report(
     from bench import report as pages
 
     store = with_results(study, results)
-    found = overview_of(store, study, where)
+    found = overview_of(store, study, where, allow or ())
+    _known(allow or (), found)
     page = pages.write(found, out or Path("reports") / store.root.name)
     if json:
         print_json("report", store.root.name, {"page": str(page), "overview": found})
@@ -54,9 +66,17 @@ def report(
         typer.launch(page.resolve().as_uri())
 
 
-def overview_of(store: Store, study: str, where: list[str] | None) -> Overview:
-    """Read a store and analyse it; with a study file its cells tell what is of an earlier one."""
+def overview_of(
+    store: Store, study: str, where: list[str] | None, allow: Sequence[str] = ()
+) -> Overview:
+    """Read a store and analyse it; with a study file its cells tell what is of an earlier one.
+
+    ``allow`` names the differences that the reader accepts.
+    """
+    from bench.analysis.losses import standing
     from bench.analysis.overview import overview, representatives
+    from bench.analysis.selection import select
+    from bench.cli.attributed import attributions
 
     known = store.read()
     for text in known.warnings:
@@ -64,28 +84,44 @@ def overview_of(store: Store, study: str, where: list[str] | None) -> Overview:
     chosen = cell_filter(where)
     runs = [run for run in known.runs if chosen(run.cell)]
     sessions = known.sessions.values()
-    planned = _planned(study, where)
+    planned = _planned(study, where, known.runs)
     wanted = representatives(sessions, runs, planned)
+    middle = standing(select(sessions, runs, planned).lines)
     return overview(
         sessions,
         known.machines.values(),
         runs,
         samples=_samples(store, wanted),
+        attributions=attributions(store, middle),
         tolerances={one.task: one.quality for one in known.bundles.values()},
         planned=planned,
+        allow=allow,
     )
 
 
-def _planned(study: str, where: list[str] | None) -> set[str] | None:
-    """The keys of the study's cells, where the study's file is at hand."""
+def _known(allow: Sequence[str], found: Overview) -> None:
+    """Raise UserError for an accepted difference that no comparison has."""
+    names = sorted({one.name for verdict in found.verdicts for one in verdict.differences})
+    for name in allow:
+        if name not in names:
+            there = f"allowed here: {', '.join(names)}" if names else "there are none here"
+            raise UserError(
+                f"--allow {name}: no comparison has this difference; {there}",
+                remedy=nearest(name, names),
+            )
+
+
+def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[str] | None:
+    """The keys of the cells that the study calls for, where the study's file is at hand."""
     path = Path(study)
     if not path.is_file():
         return None
     from bench.runner import prepare
+    from bench.store import Index
 
     chosen = cell_filter(where)
     prepared = prepare(load_study(path), path.parent)
-    return {cell.key for cell in prepared.plan().cells if chosen(cell)}
+    return {cell.key for cell in prepared.plan().planned(Index(runs)) if chosen(cell)}
 
 
 def _samples(store: Store, runs: tuple[str, ...]) -> Samples:

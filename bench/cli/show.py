@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.attributed import attributions, case_of
 from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
 from bench.errors import UserError
 
@@ -23,23 +24,32 @@ def show(
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Show one run: status, phases, stages, model, versions, and where its files lie."""
-    store, found = _find(run, study, results)
+    """Show one run: status, phases, stages, model, where its work went, and its files."""
+    store, found = find_run(run, study, results)
     folder = store.folder(found.run)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    case = case_of(store.read(), found)
+    known = attributions(store, [(found, case)] if case and found.status == "ok" else [])
+    went = known.get(found.run)
     if json:
-        print_json("show", store.root.name, {"run": found, "folder": str(folder), "files": files})
+        data = {"run": found, "attribution": went, "folder": str(folder), "files": files}
+        print_json("show", store.root.name, data)
         return
-    from bench.report.text import run_panel
+    from bench.report.text import attribution_table, run_panel
 
     out = console()
     out.print(run_panel(found))
+    if went is not None:
+        out.print(attribution_table(went))
+        for note in went.notes:
+            out.print(f"note: {note}", markup=False)
     out.print(f"files in {folder}:" if files else "no files of it are kept", markup=False)
     for name in files:
         out.print(f"  {name}", markup=False)
 
 
-def _find(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+    """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
     from bench.cli.common import with_results
     from bench.store import Store
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench import sparklog
 from bench.contracts import Cluster, Facts, Finding, Host, MetricSource, Outcome
 from bench.engines import execution, java
 from bench.engines.standalone import Standalone
@@ -179,7 +180,7 @@ class SparkExecution:
             missing.append("event log: the application did not start")
         for file in files[:1]:
             application = file.name.removesuffix(".inprogress")
-            execution.pack(file, folder / "spark-events.zstd")
+            execution.pack(file, folder / sparklog.FILE)
             self._executors(folder, application, missing)
         for file in events.iterdir():
             file.unlink()

@@ -1,6 +1,6 @@
 """What runs on a host at the other end of an SSH connection: standard library only.
 
-It is one file, sent anew on each connection and never stored there. It reads one JSON request a
+It is sent anew on each connection (``sent.py``), never stored there. It reads one JSON request a
 line (``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text,
 "errno": number or null}``. Every request can be repeated after a lost connection without doing its
 work twice. When the connection ends, so does this; the processes that it started do not.
@@ -17,7 +17,6 @@ import errno
 import importlib.util
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -26,6 +25,9 @@ import sys
 import time
 import urllib.request
 from typing import Any
+
+from bench.hosts import kernel
+from bench.hosts.kernel import text_of
 
 OWNER = "BENCHCAST_OWNER"
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
@@ -36,58 +38,10 @@ GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 LOST = -int(signal.SIGKILL)  # the exit code of what died together with its monitor
 
 
-def text_of(path: str) -> str:
-    """Return a file's text, or nothing when it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def facts() -> dict[str, Any]:
     """Return the machine's facts, this user's number and home, and the interpreter."""
-    memory = {}
-    for line in text_of("/proc/meminfo").splitlines():
-        fields = line.split()
-        memory[fields[0].rstrip(":")] = int(fields[1]) * 1024
-    model = platform.machine()
-    for line in text_of("/proc/cpuinfo").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Model", "cpu model"):
-            model = " ".join(value.split())
-            break
-    return {
-        "cpu_model": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "memory": memory["MemTotal"],
-        "os": system(),
-        "kernel": platform.release(),
-        "accelerators": accelerators(),
-        "uid": os.getuid(),
-        "home": os.path.expanduser("~"),
-        "python": sys.executable,
-    }
-
-
-def system() -> str:
-    """Return the name of the operating system's release."""
-    try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    except OSError:
-        return platform.system()
-
-
-def accelerators() -> list[str]:
-    """Return the models of NVIDIA GPUs that the kernel's driver knows."""
-    root = "/proc/driver/nvidia/gpus"
-    models = []
-    for card in sorted(os.listdir(root)) if os.path.isdir(root) else []:
-        for line in text_of(f"{root}/{card}/information").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "Model":
-                models.append(value.strip())
-    return models
+    home = os.path.expanduser("~")
+    return {**kernel.facts(), "uid": os.getuid(), "home": home, "python": sys.executable}
 
 
 def package(name: str) -> str | None:
@@ -389,7 +343,3 @@ def serve() -> None:
             answer = {"error": error.strerror or str(error), "errno": error.errno}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    serve()

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import functools
 import os
-from pathlib import Path
+from collections.abc import Mapping
 
 import msgspec
 
 from bench.canonical import digest
-from bench.hosts import Room, agent
+from bench.hosts import Room, kernel
 from bench.model import Machine
-
-FACTS = ("cpu_model", "cores", "memory", "os", "kernel", "accelerators")  # over which the digest is
 
 
 @functools.cache
 def machine() -> Machine:
-    """Return this machine's facts; the digest is over the facts alone (no host name)."""
-    told = agent.facts()
-    known = {name: told[name] for name in FACTS}
+    """Return this machine's facts."""
+    return as_machine(kernel.facts())
+
+
+def as_machine(told: Mapping[str, object]) -> Machine:
+    """Return facts as a record: the digest is over the known ones alone (no host name)."""
+    fields = {field.name for field in msgspec.structs.fields(Machine)}
+    known = {name: told[name] for name in sorted(fields & told.keys()) if told[name] is not None}
     return msgspec.convert({**known, "record": "machine", "digest": digest(known)}, Machine)
 
 
 def room() -> Room:
     """Return cores, memory in all and memory available now (bytes)."""
-    memory = _meminfo()
+    memory = kernel.meminfo()
     return Room(
         cores=len(os.sched_getaffinity(0)),
         memory=memory["MemTotal"],
         available=memory["MemAvailable"],
     )
-
-
-def _meminfo() -> dict[str, int]:
-    """Return /proc/meminfo in bytes."""
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
-    return {fields[0].rstrip(":"): int(fields[1]) * 1024 for fields in lines}

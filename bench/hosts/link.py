@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from bench.errors import EnvironmentUnfit, HostLost, LaunchFailed, MissingExtra
-from bench.hosts import agent
+from bench.hosts import sent
 
 if TYPE_CHECKING:
     import asyncssh
@@ -223,7 +223,7 @@ class Link:
 
         command = f"exec {shlex.quote(self.address.python)} -I -u -c {shlex.quote(_BOOT)}"
         process = await connection.create_process(command, encoding=None)
-        source = Path(agent.__file__).read_bytes()
+        source = sent.program()
         process.stdin.write(f"{len(source)}\n".encode() + source)
         process.stdin.write(b'{"op": "facts"}\n')
         if not await process.stdout.readline():

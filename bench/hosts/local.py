@@ -28,7 +28,7 @@ from bench.hosts.cgroups import PREFIX, Cgroups, Group
 from bench.hosts.spawned import LocalProcess
 from bench.model import Machine, Owner, Shape
 from bench.places import work_root
-from bench.telemetry.host import HostSampler
+from bench.telemetry.host import GpuSampler, HostSampler, gpu_present
 
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
 _given: collections.deque[int] = collections.deque(maxlen=1024)  # ports handed out lately
@@ -213,14 +213,16 @@ class LocalProvider:
         return find(work_root(), self._cgroups)
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
-        """Return one sampler for the machine; the first host is the driver, then the workers."""
+        """Return the machine's samplers; the first host is the driver, then the workers."""
         local = [host for host in hosts if isinstance(host, LocalHost)]
         if not local:
             return []
         scopes = {host.index: f"worker-{rank - 1}" for rank, host in enumerate(local)}
         scopes[local[0].index] = "driver"
         owner = local[0].owner
-        return [HostSampler(owner_value(owner), scopes, local[0].folder.parent)]
+        mark, folder = owner_value(owner), local[0].folder.parent
+        gpus = [GpuSampler(mark, folder)] if gpu_present() else []
+        return [HostSampler(mark, scopes, folder), *gpus]
 
     def room(self) -> Room:
         """Return this machine's cores and memory."""

@@ -9,9 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
-from bench.canonical import digest
 from bench.errors import HostLost, LaunchFailed
 from bench.hosts import agent, facts, processes
 from bench.hosts.link import Link
@@ -89,9 +86,7 @@ class SshHost:
         self.index = index
         self.python = str(told["python"])
         self.folder = folder
-        known = {name: told[name] for name in facts.FACTS}
-        full = {**known, "record": "machine", "digest": digest(known)}
-        self._machine = msgspec.convert(full, Machine)
+        self._machine = facts.as_machine(told)
         self._numbers = itertools.count(1)
         self._names: set[str] = set()
         self._outputs: list[str] = []

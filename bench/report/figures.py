@@ -57,6 +57,13 @@ MAKERS: tuple[tuple[str, str, str, Maker], ...] = (
         panels.stages,
     ),
     (
+        "losses",
+        "What the work's time was lost to",
+        "Of each worker count the run nearest to the middle: its slots' time, divided by the "
+        "slots, so that the parts add up to the time of the work (ready to end).",
+        panels.losses,
+    ),
+    (
         "utilization",
         "CPU and memory while it ran",
         "The run nearest to the middle, at each curve's largest worker count.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analysis.results import Overview
-from bench.report import words
+from bench.report import trust, words
 from bench.report.figures import Figure
 
 
@@ -26,6 +26,7 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
     return environment.get_template("report.html.j2").render(
         o=overview,
         w=words,
+        t=trust,
         curves=curves,
         points=points,
         pictures=[(one, Markup(one.inline)) for one in figures],

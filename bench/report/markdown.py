@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analysis.results import CellSummary, Overview
-from bench.report import words
+from bench.report import trust, words
 from bench.report.figures import Figure
 
 
@@ -19,11 +19,17 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
         _verdicts(overview),
     ]
     parts += ["## Cells", _cells(overview)]
+    parts.append("\n".join(f"- {_safe(line)}" for line in trust.sentences(overview)))
+    parts.append(_safe(f"Tested: {trust.tested(overview)}") if overview.cells else "")
     parts += [
         f"## {_safe(one.title)}\n\n![{_safe(one.alt)}](figures/{one.name}.svg)\n\n"
         f"{_safe(one.caption)}"
         for one in figures
     ]
+    if overview.losses:
+        parts += ["## What added workers are lost to"]
+        parts += ["\n".join(f"- {_safe(line)}" for line in words.losses(overview))]
+        parts += ["\n".join(f"- {_safe(note)}" for note in words.loss_notes(overview))]
     parts += ["## Machines and versions", _facts(overview)]
     lost = [row for row in overview.runs if not row.counted]
     if lost:
@@ -35,15 +41,19 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
 
 
 def _verdicts(overview: Overview) -> str:
-    """Return one row a comparison."""
-    rows = []
+    """Return one row a comparison, and what is noted on each."""
+    rows, notes = [], []
     for one in overview.verdicts:
         what = one.left_label if one.scope == "within" else f"{one.left_label} / {one.right_label}"
         checks = [
             f"{c.name} {c.difference:.2g} apart ({c.tolerance:.2g} allowed)" for c in one.checks
         ]
         rows.append([what, words.word(one), "; ".join(one.reasons), "; ".join(checks)])
-    return _table(["compared", "verdict", "reasons", "quality"], rows) if rows else ""
+        notes += [f"- {_safe(what)}: {_safe(note)}" for note in one.notes]
+    if not rows:
+        return ""
+    table = _table(["compared", "verdict", "reasons", "quality"], rows)
+    return "\n\n".join([table, "\n".join(notes)]) if notes else table
 
 
 def _cells(overview: Overview) -> str:
@@ -62,12 +72,13 @@ def _cells(overview: Overview) -> str:
                 words.middle(one.seconds, "s"),
                 words.span(one.seconds, "s"),
                 words.percent(one.cv),
+                trust.work(one),
                 words.middle(point.speedup),
                 words.percent(point.efficiency.mid if point.efficiency else None),
                 _phases(one),
             ]
         )
-    head = "curve,workers,n,failed,time,interval,CV,speed-up,efficiency,phases (median)"
+    head = "curve,workers,n,failed,time,interval,CV,wall / CPU,speed-up,efficiency,phases (median)"
     return _table(head.split(","), rows) if rows else "No cells."
 
 

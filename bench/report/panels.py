@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from bench.analysis.results import CellSummary, Curve, Interval, Overview, Series, Share
+from bench.analysis.results import Curve, Interval, Overview, Series, Share
 from bench.report import style
+from bench.units import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,35 +111,63 @@ def _scaling_line(axis: Axes, curve: Curve, number: int, shift: float, name: str
 
 def phases(overview: Overview) -> Canvas | None:
     """Draw the median seconds of each phase as stacked bars, one a cell."""
-    return _stacked(overview, lambda cell: cell.phases, "median time of a run (s)")
+    rows = [Bar(cell.curve, cell.workers, _parts(cell.phases)) for cell in overview.cells]
+    return _stacked(overview, rows, "median time of a run (s)")
 
 
 def stages(overview: Overview) -> Canvas | None:
     """Draw the median seconds of each pipeline stage as stacked bars, one a cell."""
-    return _stacked(overview, lambda cell: cell.stages, "median time of a pass (s)")
+    rows = [Bar(cell.curve, cell.workers, _parts(cell.stages)) for cell in overview.cells]
+    return _stacked(overview, rows, "median time of a pass (s)")
 
 
-def _stacked(
-    overview: Overview, shares: Callable[[CellSummary], Sequence[Share]], label: str
-) -> Canvas | None:
-    """Draw horizontal stacked bars, grouped by curve, the largest shares labelled."""
-    cells = [cell for cell in overview.cells if shares(cell)][:MOST_BARS]
-    if not cells:
+def losses(overview: Overview) -> Canvas | None:
+    """Draw what the time of one run for each worker count went to; small parts are together."""
+    points = [(one.curve, point) for one in overview.losses for point in one.points]
+    sizes: dict[str, float] = {}
+    for _, point in points:
+        for part in point.attribution.parts:
+            sizes[part.name] = max(sizes.get(part.name, 0.0), part.share or 0.0)
+    kept = sorted(sizes, key=lambda name: -sizes[name])[: len(style.PARTS) - 1]
+    rows = []
+    for curve, point in points:
+        parts = {part.name: part.seconds for part in point.attribution.parts}
+        shown = {name: parts[name] for name in kept if name in parts}
+        rest = sum(parts.values()) - sum(shown.values())
+        rows.append(Bar(curve, point.workers, shown | ({"other": rest} if rest > 0 else {})))
+    return _stacked(overview, rows, "time of the work (s)")
+
+
+class Bar(NamedTuple):
+    """A stacked bar of one curve at a worker count: the seconds of its parts by name."""
+
+    curve: str
+    workers: int
+    parts: Mapping[str, float]
+
+
+def _parts(shares: Sequence[Share]) -> dict[str, float]:
+    return {share.name: share.seconds for share in shares}
+
+
+def _stacked(overview: Overview, bars: Sequence[Bar], label: str) -> Canvas | None:
+    """Draw horizontal stacked bars, grouped by curve, the largest parts labelled."""
+    bars = [bar for bar in bars if bar.parts][:MOST_BARS]
+    if not bars:
         return None
-    names = list(dict.fromkeys(share.name for cell in cells for share in shares(cell)))
+    names = list(dict.fromkeys(name for bar in bars for name in bar.parts))
     labels = {curve.id: curve.label for curve in overview.curves}
-    groups = {cell.curve: [c for c in cells if c.curve == cell.curve] for cell in cells}
+    groups = {bar.curve: [one for one in bars if one.curve == bar.curve] for bar in bars}
     heights = [len(group) + 0.9 for group in groups.values()]
     figure = style.canvas(8.6, 0.9 + 0.36 * sum(heights))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     totals = {
-        curve: max(sum(share.seconds for share in shares(cell)) for cell in group)
-        for curve, group in groups.items()
+        curve: max(sum(bar.parts.values()) for bar in group) for curve, group in groups.items()
     }
     shared = max(totals.values()) if max(totals.values()) <= FAR_APART * min(totals.values()) else 0
     for axis, (curve, group) in zip(axes, groups.items(), strict=True):
         longest = shared or totals[curve] or 1.0
-        _bar_group(axis, [(cell.workers, shares(cell)) for cell in group], names, longest)
+        _bar_group(axis, group, names, longest)
         axis.set_title(labels[curve])
     axes[-1].set_xlabel(label)
     from matplotlib.patches import Patch
@@ -150,32 +179,31 @@ def _stacked(
 
 def _bar_group(
     axis: Axes,
-    rows: Sequence[tuple[int, Sequence[Share]]],
+    bars: Sequence[Bar],
     names: Sequence[str],
     longest: float,
 ) -> None:
-    """Draw the bars of one curve; a share over 8 % of ``longest`` (s) carries its seconds."""
-    for y, (_, shares) in enumerate(rows):
+    """Draw the bars of one curve; a part over 8 % of ``longest`` (s) carries its seconds."""
+    for y, bar in enumerate(bars):
         left = 0.0
-        for share in shares:
-            colour = _part(names, share.name)
+        for name, seconds in bar.parts.items():
+            colour = _part(names, name)
             axis.barh(
                 y,
-                share.seconds,
+                seconds,
                 left=left,
                 height=0.66,
                 color=colour,
                 edgecolor=style.PAPER,
                 linewidth=0.8,
             )
-            if share.seconds > 0.08 * longest:
-                middle = left + share.seconds / 2
-                text = f"{share.seconds:.3g}"
+            if seconds > 0.08 * longest:
+                middle = left + seconds / 2
+                text = f"{seconds:.3g}"
                 axis.text(middle, y, text, ha="center", va="center", color="#fefefe", fontsize=8.5)
-            left += share.seconds
-    plural = [f"{count} worker{'' if count == 1 else 's'}" for count, _ in rows]
-    axis.set_yticks(range(len(rows)), plural)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+            left += seconds
+    axis.set_yticks(range(len(bars)), [plural(bar.workers, "worker") for bar in bars])
+    axis.set_ylim(len(bars) - 0.5, -0.5)
     axis.set_xlim(0, longest * 1.02)
     axis.grid(False, axis="y")
 

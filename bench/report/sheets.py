@@ -59,6 +59,9 @@ def _cell(one: CellSummary, label: str) -> dict[str, object]:
         "cv": one.cv,
         "cold": one.cold,
         "worker_cpu": one.worker_cpu,
+        "wall": one.wall,
+        "warmup_p": one.warmup.p if one.warmup else None,
+        "doubts": "; ".join(f"{doubt.run}: {doubt.kind}" for doubt in one.doubts),
         "note": one.note,
     }
 
@@ -76,7 +79,7 @@ def _run_fields() -> tuple[str, ...]:
     """Return the columns of ``runs.csv``."""
     plain = (
         "run cell workload environment workers factors repeat attempt status reason counted "
-        "why_not seconds which cold objective auc iterations workers_seen started_at session"
+        "why_not seconds which cold objective auc iterations workers_seen started_at session doubts"
     )
     return (*plain.split(), *(f"phase.{name}" for name in PHASES))
 
@@ -88,6 +91,7 @@ def _run(row: RunRow) -> dict[str, object]:
         **same,
         "factors": factors(row.factors),
         "counted": "yes" if row.counted else "no",
+        "doubts": "; ".join(f"{doubt.kind}: {doubt.text}" for doubt in row.doubts),
         "cold": row.passes[0] if row.passes else None,
         **{f"phase.{name}": value for name, value in row.phases.items()},
     }

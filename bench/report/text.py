@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.analysis.attribution import Attribution
 from bench.analysis.results import Overview
 from bench.model import Run
-from bench.report import words
+from bench.report import trust, words
+from bench.units import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
 
-_HEAD = ("curve", "workers", "n", "failed", "time", "interval", "CV", "speed-up", "efficiency")
+_HEAD = (
+    "curve",
+    "workers",
+    "n",
+    "failed",
+    "time",
+    "interval",
+    "CV",
+    "wall / CPU",
+    "speed-up",
+    "efficiency",
+)
 
 
 def summary_table(overview: Overview) -> Table:
@@ -35,7 +48,7 @@ def summary_table(overview: Overview) -> Table:
 def summary_text(overview: Overview) -> str:
     """Return title, cells, the answer and the verdict as plain text."""
     lines = [overview.title, words.counts(overview), "", *_aligned([_HEAD, *_rows(overview)]), ""]
-    return "\n".join([*lines, *words.headline(overview), words.equality(overview.verdicts)]) + "\n"
+    return "\n".join([*lines, *_answer(overview)]) + "\n"
 
 
 def show(overview: Overview, console: Console) -> None:
@@ -46,8 +59,14 @@ def show(overview: Overview, console: Console) -> None:
         console.file.write(summary_text(overview))
         return
     console.print(summary_table(overview))
-    for line in (*words.headline(overview), words.equality(overview.verdicts)):
+    for line in _answer(overview):
         console.print(Text(line))
+
+
+def _answer(overview: Overview) -> list[str]:
+    """Return the answer, the verdict and what weakens them."""
+    verdict = words.equality(overview.verdicts)
+    return [*words.headline(overview), verdict, *trust.sentences(overview)]
 
 
 def run_panel(run: Run) -> Panel:
@@ -65,6 +84,23 @@ def run_text(run: Run) -> str:
     return "\n".join(_aligned([("run", run.run), ("status", run.status), *_details(run)])) + "\n"
 
 
+def attribution_table(found: Attribution) -> Table:
+    """Return where a run's work went, the largest part first."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    slots = plural(found.slots, "slot")
+    title = f"where the work's {words.seconds(found.wall)} on {slots} went"
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("part", "time", "share", ""):
+        table.add_column(name, justify="right" if name in ("time", "share") else "left")
+    for part in sorted(found.parts, key=lambda part: -part.seconds):
+        row = (part.name, words.seconds(part.seconds), words.percent(part.share), part.text)
+        table.add_row(*map(Text, row))
+    return table
+
+
 def _rows(overview: Overview) -> list[tuple[str, ...]]:
     """Return one row a cell."""
     labels = {curve.id: curve for curve in overview.curves}
@@ -80,6 +116,7 @@ def _rows(overview: Overview) -> list[tuple[str, ...]]:
                 words.middle(one.seconds, "s"),
                 words.span(one.seconds, "s"),
                 words.percent(one.cv),
+                trust.work(one),
                 words.middle(point.speedup),
                 words.percent(point.efficiency.mid if point.efficiency else None),
             )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.results import Curve, CurvePoint, Interval, Overview, Ratio, Verdict
+from bench.analysis.attribution import Part
+from bench.analysis.results import (
+    Curve,
+    CurvePoint,
+    Interval,
+    Losses,
+    LossPoint,
+    Overview,
+    Ratio,
+    Verdict,
+)
 from bench.model import Scalar
 from bench.units import format_memory
 
@@ -73,7 +83,9 @@ def factors(values: Mapping[str, Scalar]) -> str:
 
 
 def word(verdict: Verdict) -> str:
-    """Return the verdict in one word or three."""
+    """Return the verdict in one word or a few."""
+    if verdict.comparable and verdict.accepted:
+        return "same work as accepted"
     return {True: "same work", False: "not comparable", None: "not proven"}[verdict.comparable]
 
 
@@ -127,8 +139,46 @@ def _ratio(one: Ratio) -> str:
     """Return one sentence on two comparable curves at one worker count."""
     return (
         f"At {workers(one.workers)}, {one.right_label} takes {middle(one.ratio)}× the time of "
-        f"{one.left_label} ({_level(one.ratio)})."
+        f"{one.left_label} ({_level(one.ratio)}){_accepted(one.accepted)}."
     )
+
+
+def losses(overview: Overview) -> list[str]:
+    """Return one sentence a point: what its time beyond the ideal was lost to, or the base's."""
+    return [_loss(one, point) for one in overview.losses for point in one.points]
+
+
+def _loss(one: Losses, point: LossPoint) -> str:
+    found = point.attribution
+    place = f"{one.label}, {workers(point.workers)}"
+    if not point.gap:
+        named = _named(found.parts, found.wall, "")
+        return f"{place}: {seconds(found.wall)} went to {named}."
+    beyond = sum(part.seconds for part in point.gap)
+    ideal = f"{place}: {seconds(found.wall)}, ideal {seconds(found.wall - beyond)}"
+    if beyond <= 0:
+        return f"{ideal}: nothing was lost."
+    return f"{ideal}; the {seconds(beyond)} between: {_named(point.gap, beyond, '+')}."
+
+
+def _named(parts: Sequence[Part], whole: float, sign: str) -> str:
+    """Name the largest parts, at most six, each at least a fiftieth of the whole (s)."""
+    large = sorted(parts, key=lambda part: -abs(part.seconds))[:6]
+    shown = [part for part in large if abs(part.seconds) >= whole / 50]
+    return ", ".join(
+        f"{part.name} {sign if part.seconds > 0 else ''}{seconds(part.seconds)}" for part in shown
+    )
+
+
+def loss_notes(overview: Overview) -> list[str]:
+    """Return what the attributions could not tell apart, each once."""
+    points = [point for one in overview.losses for point in one.points]
+    return list(dict.fromkeys(note for point in points for note in point.attribution.notes))
+
+
+def _accepted(names: Sequence[str]) -> str:
+    """Return what the reader accepted, to follow a statement; nothing where it is nothing."""
+    return f"; accepted by the reader: {', '.join(names)}" if names else ""
 
 
 def _level(interval: Interval | None, unit: str = "") -> str:
@@ -156,8 +206,13 @@ def equality(verdicts: Sequence[Verdict]) -> str:
         return "There is nothing to compare yet."
     no = sum(one.comparable is False for one in verdicts)
     unknown = sum(one.comparable is None for one in verdicts)
+    accepted = _accepted(list(dict.fromkeys(name for one in verdicts for name in one.accepted)))
     if no:
-        return f"Not comparable: {no} of {len(verdicts)} comparisons are not of the same work."
-    if unknown:
-        return f"Not proven: {unknown} of {len(verdicts)} comparisons lack evidence."
-    return "Same work: all runs that are compared found the same model on the same data."
+        text = f"Not comparable: {no} of {len(verdicts)} comparisons are not of the same work"
+    elif unknown:
+        text = f"Not proven: {unknown} of {len(verdicts)} comparisons lack evidence"
+    elif accepted:
+        text = "Same work but for what was accepted"
+    else:
+        text = "Same work: all runs that are compared found the same model on the same data"
+    return f"{text}{accepted}."

@@ -38,6 +38,9 @@ class Listener(Protocol):
     def finished(self, run: Run) -> None:
         """A cell has its run."""
 
+    def more(self, cells: Sequence[Cell]) -> None:
+        """The plan adds these cells, from what the runs so far have shown."""
+
     def note(self, text: str) -> None:
         """Something happened that the user may want to know."""
 
@@ -95,8 +98,8 @@ def run(
             work = _Campaign(prepared, store, journal, session, index, listener, end)
             wanted = [cell for cell in plan.remaining(index) if where(cell)]
             _tell_given_up(plan, index, listener)
-            listener.begin(len(plan.cells), wanted, runs)
-            return work.run(plan, wanted)
+            listener.begin(len(plan.planned(index)), wanted, runs)
+            return work.run(plan, wanted, where)
         finally:
             journal.close()
             lock.remove()
@@ -144,19 +147,26 @@ class _Campaign:
         self._open: _Open | None = None
         self._count = 0
 
-    def run(self, plan: Fixed, wanted: Sequence[Cell]) -> Tally:
-        """Run these cells of the plan, one after the other."""
+    def run(self, plan: Fixed, wanted: Sequence[Cell], where: Callable[[Cell], bool]) -> Tally:
+        """Run these cells of the plan, one after the other, and what it adds to them."""
+        session = self._session.session
         try:
-            for cell in wanted:
-                self._until_done(plan, cell)
+            while wanted:
+                for cell in wanted:
+                    self._until_done(plan, cell)
+                wanted = [one for one in plan.remaining(self._index, session) if where(one)]
+                if wanted:
+                    self._listener.more(wanted)
         finally:
             self._close()
-        left = plan.remaining(self._index, self._session.session)
+        left = plan.remaining(self._index, session)
         self._tally.left = len(left)
         self._tally.lost = sum(
-            not self._index.ok(cell) and not self._index.skipped(cell, self._session.session)
-            for cell in plan.cells
+            not self._index.ok(cell) and not self._index.skipped(cell, session)
+            for cell in plan.planned(self._index, session)
         ) - len(left)
+        for one in plan.wide(self._index):
+            self._listener.note(f"still wide: {one.describe()}")
         return self._tally
 
     def _until_done(self, plan: Fixed, cell: Cell) -> None:

@@ -7,12 +7,14 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from bench.contracts import Cluster, Execution
+from bench.contracts import Cluster, Execution, Outcome
 from bench.errors import Stopped, StorageFailed
 from bench.model import Job, Run
 from bench.runner.verdict import Attempt, judge
 from bench.store import Store
+from bench.telemetry import contention
 from bench.telemetry.benchlog import event_of
 
 SLICE = 1.0  # seconds between looks at the limits while a run works
@@ -50,6 +52,7 @@ def execute(
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
+            _contention(attempt, outcome, folder)
     except BaseException:
         execution.cancel()
         for source in sources:
@@ -59,6 +62,15 @@ def execute(
         run = judge(attempt, outcome, timed_out=timed_out)
         store.keep(attempt.run)
     return run
+
+
+def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:
+    """Add what the machine withheld from the run, as the samples tell it, and its marks."""
+    shapes = {"driver": attempt.case.driver, "worker": attempt.case.worker}
+    limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
+    outcome.contention = contention.read(folder / "samples.parquet", limited)
+    known = [kind for kind, _ in outcome.marks]
+    outcome.marks = (*outcome.marks, *contention.marks(outcome.contention, known))
 
 
 def _wait(execution: Execution, timeout: float, end: float | None) -> bool:

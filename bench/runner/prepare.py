@@ -12,7 +12,7 @@ from bench.contracts import Environment, Finding
 from bench.errors import EnvironmentUnfit
 from bench.manifest import Manifest
 from bench.model import Bundle, Case, Job, Need, Study
-from bench.plan import Fixed
+from bench.plan import Auto, Fixed
 from bench.store import Index
 
 
@@ -39,7 +39,8 @@ class Prepared(msgspec.Struct, kw_only=True):
 
     def plan(self, *, retry: Index | None = None) -> Fixed:
         """Return the plan of the study on these environments."""
-        return Fixed(
+        kind = Fixed if self.study.width is None else Auto
+        return kind(
             self.study,
             {use: one.bundle.digest for use, one in self.workloads.items()},
             {name: environment.identity() for name, environment in self.environments.items()},

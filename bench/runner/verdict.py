@@ -52,6 +52,7 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         measurements=first.measurements,
         quality=first.quality,
         marks=tuple(Mark(at=utc_now(), kind=kind, text=text) for kind, text in outcome.marks),
+        contention=outcome.contention,
         workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,

@@ -14,6 +14,7 @@ from bench.study import values
 from bench.study.environments import DEFAULTS, Kinds, environments
 from bench.study.expand import Work, expand
 from bench.study.files import read_toml, shared
+from bench.study.repetition import repetition
 from bench.study.skeleton import skeleton
 from bench.study.table import Table
 from bench.study.workloads import Find, workloads
@@ -28,6 +29,7 @@ KEYS = (
     "passes",
     "warmups",
     "seed",
+    "order",
     "timeout",
     "retries",
     "reuse",
@@ -56,11 +58,14 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
     names = tuple(place.spec.name for place in places)
     jobs = workloads(top, common.datasets, names, workload)
     found = expand(str(path), jobs, places, _work(top))
+    order, runs = repetition(top)
     return Study(
         name=path.stem,
         title=title,
         seed=top.get("seed", values.seed, 0),
-        repeats=top.get("repeats", values.whole(1), 5),
+        repeats=runs.most,
+        width=runs.width,
+        order=order,
         environments=tuple(place.spec for place in places),
         cases=tuple(found.cases),
         unplanned=tuple(found.unplanned),

@@ -9,6 +9,8 @@ title   = "Spark and TensorFlow logistic regression on this machine"
 workers = [1, 2]                       # a list is a factor: every value is measured
 repeats = 3                            # runs of each case; 5 or more give useful intervals
 seed    = 7                            # of the order of the runs
+# repeats = { width = 0.05, at_most = 20 }   # until every interval is that narrow (5 %)
+# order   = "abba"                     # pairs of repeats run there and back; "blocks", "random"
 # timeout = "30 min"                   # of one run
 # retries = 1                          # of a failed run
 # pause   = "10 s"                     # between runs

@@ -55,12 +55,13 @@ class Log(msgspec.Struct, kw_only=True):
     """What one rank's log says. ``fault`` is empty when it is complete and without an error.
 
     ``work`` is ready -> end and ``passes`` the wall seconds of each pass, by the monotonic clock
-    of the rank.
+    of the rank; ``window`` is ready and end by its wall clock (s since the epoch).
     """
 
     fault: str = ""
     workers: int | None = None
     work: float | None = None
+    window: tuple[float, float] | None = None
     passes: tuple[float, ...] = ()
     stages: tuple[StageTime, ...] = ()
     measurements: tuple[Measurement, ...] = ()
@@ -148,6 +149,7 @@ def _facts(events: list[Event]) -> Log:
     return Log(
         workers=ready.workers if ready else None,
         work=(end.mono_ns - ready.mono_ns) / 1e9 if ready and end else None,
+        window=(ready.wall_ns / 1e9, end.wall_ns / 1e9) if ready and end else None,
         passes=_passes(events),
         stages=tuple(_stage(event) for event in kinds.get("stage", [])),
         measurements=tuple(_measurement(event) for event in kinds.get("measure", [])),

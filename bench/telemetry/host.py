@@ -1,56 +1,68 @@
-"""The sampler as a metric source: it runs beside the work and ends in ``samples.parquet``."""
+"""The samplers as metric sources: they run beside the work and end in Parquet files.
+
+``samples.parquet`` holds the host and the marked processes, ``gpu.parquet`` the GPUs. Neither
+ever fails a run: what goes wrong is logged, once for each reason, and the file is missing.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.telemetry import sampler
+from bench.telemetry import gpu, sampler
 
 COLUMNS = (  # double, or null where it does not apply
     "cpu_user",
     "cpu_system",
     "cpu_iowait",
     "cpu_steal",
+    "cpu_others",
     "memory_used",
     "disk_read",
     "disk_write",
     "net_rx",
     "net_tx",
+    "throttled",
+    "throttled_periods",
+    "running",
+    "load",
+    "clock",
+    "clock_low",
 )
+GPU_COLUMNS = tuple(gpu.METRICS)
+GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the driver's; one of them with a GPU
 _log = logging.getLogger(__name__)
 
 
-class HostSampler:
-    """Samples one machine and the marked processes on it, once a second.
+class _Source:
+    """A sampler that runs as a process of its own and writes JSON lines."""
 
-    It never fails a run: what goes wrong is logged, and the file is missing.
-    """
+    name: str  # of the files
+    columns: tuple[str, ...]
+    texts: tuple[str, ...] = ()
 
-    def __init__(self, mark: str, scopes: Mapping[int, str], folder: Path) -> None:
-        """``mark`` is study/session/cluster; ``scopes`` names host numbers; raw in ``folder``."""
+    def __init__(self, argv: Sequence[str], mark: str, folder: Path, interval: float) -> None:
+        """``argv`` is a script and its arguments; ``interval`` in seconds; raw in ``folder``."""
+        self._raw = folder / f"{self.name}.jsonl"
+        self._argv = [sys.executable, "-I", *argv]
+        self._argv += ["--interval", f"{interval:g}", "--out", str(self._raw)]
         self._mark = mark
-        self._scopes = dict(scopes)
-        self._raw = folder / "samples.jsonl"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Begin to sample; a sampler that runs already is ended first."""
         self._end()
-        argv = [sys.executable, "-I", sampler.__file__]
-        argv += ["--out", str(self._raw), "--mark", self._mark]
-        for number, name in self._scopes.items():
-            argv += ["--scope", f"{number}={name}"]
         try:
             self._raw.unlink(missing_ok=True)
             self._process = subprocess.Popen(
-                argv,
+                self._argv,
                 env={"PATH": os.defpath, "BENCHCAST_OWNER": self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -58,16 +70,17 @@ class HostSampler:
                 start_new_session=True,
             )
         except OSError as error:
-            _log.warning("the sampler did not start: %s", error)
+            _say(f"the sampler of {self.name} did not start: {error}")
 
     def stop(self, folder: Path) -> None:
-        """End, and write ``samples.parquet`` into ``folder``."""
+        """End, and write ``<name>.parquet`` into ``folder``."""
         self._end()
+        target = folder / f"{self.name}.parquet"
         try:
-            write_parquet(self._raw, folder / "samples.parquet")
+            write_parquet(self._raw, target, self.columns, self.texts)
             self._raw.unlink(missing_ok=True)
         except (OSError, ValueError, ImportError) as error:  # pyarrow's errors are ValueErrors
-            _log.warning("no samples of this run: %s", error)
+            _say(f"no {self.name} of a run: {error}")
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -81,25 +94,70 @@ class HostSampler:
             process.wait()
 
 
-def write_parquet(raw: Path, target: Path) -> None:
-    """Turn the sampler's lines into one table, a row for each sample and scope.
+class HostSampler(_Source):
+    """Samples one machine and the marked processes on it into ``samples.parquet``."""
 
-    Columns: ``t`` (s), ``wall_ns``, ``scope``, and COLUMNS (cores' worth; bytes; bytes/s). The
-    sampler's own CPU seconds are the schema's metadata ``sampler_cpu_seconds``.
+    name = "samples"
+    columns = COLUMNS
+
+    def __init__(
+        self, mark: str, scopes: Mapping[int, str], folder: Path, interval: float = 1.0
+    ) -> None:
+        """``mark`` is study/session/cluster; ``scopes`` names host numbers; ``interval`` in s."""
+        argv = [sampler.__file__, "--mark", mark]
+        for number, name in scopes.items():
+            argv += ["--scope", f"{number}={name}"]
+        super().__init__(argv, mark, folder, interval)
+
+
+class GpuSampler(_Source):
+    """Samples the NVIDIA GPUs of one machine into ``gpu.parquet``; needs the extra ``gpu``."""
+
+    name = "gpu"
+    columns = GPU_COLUMNS
+    texts = ("throttle",)
+
+    def __init__(self, mark: str, folder: Path, interval: float = 1.0) -> None:
+        """``mark`` is study/session/cluster; ``interval`` in seconds."""
+        super().__init__([gpu.__file__], mark, folder, interval)
+
+
+def gpu_present(files: Sequence[Path] = GPU_FILES) -> bool:
+    """Say whether the machine has NVIDIA's driver: without it there is nothing to sample."""
+    return any(file.exists() for file in files)
+
+
+@functools.cache
+def _say(text: str) -> None:
+    """Log a trouble the first time; every run of a campaign has the same one."""
+    _log.warning("%s", text)
+
+
+def write_parquet(
+    raw: Path, target: Path, columns: Sequence[str] = COLUMNS, texts: Sequence[str] = ()
+) -> None:
+    """Turn a sampler's lines into one table, a row for each sample and scope.
+
+    Columns: ``t`` (s), ``wall_ns``, ``scope``, and ``columns`` (double; for the host cores'
+    worth, bytes, bytes/s, Hz) and ``texts``. The sampler's own CPU seconds are the schema's
+    metadata ``sampler_cpu_seconds``. Raises ValueError with the sampler's reason where nothing
+    was sampled.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    samples = list(_samples(raw))
+    lines = list(_samples(raw))
+    samples = [line for line in lines if "rows" in line]
     if not samples:
-        raise ValueError("nothing was sampled")
+        raise ValueError(next((line["fault"] for line in lines), "nothing was sampled"))
     rows = [
         {"t": sample["t"], "wall_ns": sample["wall_ns"], **row}
         for sample in samples
         for row in sample["rows"]
     ]
     fields = [("t", pa.float64()), ("wall_ns", pa.int64()), ("scope", pa.string())]
-    fields += [(name, pa.float64()) for name in COLUMNS]
+    fields += [(name, pa.float64()) for name in columns]
+    fields += [(name, pa.string()) for name in texts]
     own = {"sampler_cpu_seconds": repr(samples[-1]["self_cpu"])}
     pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=own)), target)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import scaling, summary
-from bench.analysis.results import Counts
+from bench.analysis.results import Counts, RunValue
 from tests.analysis.factory import Maker, case, failed
 
 TIMES = st.lists(st.floats(0.01, 1e5), min_size=2, max_size=30)
@@ -145,6 +146,46 @@ def test_speedup_agrees_with_a_worked_example() -> None:
     single = scaling.ratio([1.0], [2.0, 2.0])
     assert single is not None
     assert single.low is None
+
+
+def side(first: int, step: int, *seconds: float, session: str = "s") -> list[RunValue]:
+    """Return runs of one cell: run ``first``, then each ``step`` runs later."""
+    return [
+        RunValue(run=f"{first + step * i:03d}", seconds=one, repeat=i, session=session)
+        for i, one in enumerate(seconds)
+    ]
+
+
+def test_cells_of_the_same_blocks_are_compared_pair_by_pair() -> None:
+    # log ratios 0.9, 1.0, 1.1 of times that drift: mean 1, sd 0.1, t(0.975; 2) = 4.302653
+    slow = side(1, 2, *(math.exp(x) for x in (2.0, 3.0, 4.0)))
+    fast = side(2, 2, *(math.exp(x) for x in (1.1, 2.0, 2.9)))
+    found = scaling.compared(slow, fast)
+    assert found is not None
+    assert found.low is not None
+    assert (found.method, found.n) == (scaling.PAIRED, 3)
+    assert math.log(found.mid) == pytest.approx(1)
+    assert math.log(found.low) == pytest.approx(1 - 4.302653 * 0.1 / math.sqrt(3), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        side(2, 2, 1.0, 1.1),  # a repeat is missing
+        side(4, 1, 1.0, 1.1, 1.2),  # measured after the first as a whole
+        side(2, 2, 1.0, 1.1, 1.2, session="t"),  # in another session
+        [*side(2, 2, 1.0, 1.1), RunValue(run="900", seconds=1.2, repeat=3, session="s")],
+    ],
+)
+def test_what_makes_no_blocks_is_compared_as_independent_runs(other: list[RunValue]) -> None:
+    found = scaling.compared(side(1, 2, 2.0, 2.1, 2.3), other)
+    assert found == scaling.ratio([2.0, 2.1, 2.3], [one.seconds for one in other])
+
+
+def test_a_repeat_run_again_later_is_in_no_block() -> None:
+    again = side(2, 2, 1.0, 1.1, 1.2)
+    again[0] = msgspec.structs.replace(again[0], run="900")
+    assert scaling.blocks(side(1, 2, 2.0, 2.1, 2.3), again) is None
 
 
 @given(TIMES, TIMES)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.power import GUESS, detectable
+from bench.analysis.results import Noise
 from tests.campaigns import write
 from tests.cli.test_bad_input import benchcast
 
-VERBS = ("init", "doctor", "list", "plan", "run", "report", "show", "cleanup")
+VERBS = ("init", "doctor", "list", "plan", "run", "report", "show", "whatif", "cleanup")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -56,6 +58,23 @@ def test_from_plan_to_report(work: Path) -> None:
     page = Path("reports/fake/index.html").read_text()
     assert "a fake" in page
     assert {path.suffix for path in Path("reports/fake").iterdir()} >= {".html", ".md", ".csv"}
+
+
+def test_plan_says_what_the_repeats_can_detect(work: Path) -> None:
+    study = str(write(work, repeats="{ width = 1e-9, at_most = 4 }"))
+    plan = benchcast("plan", study)
+    assert "12 cells, 12 to run" in plan.stdout
+    assert "at most 4" in plan.stdout
+    guess = detectable(4, Noise(sd=GUESS, runs=0))
+    assert guess is not None
+    assert f"4 repeats detect a change of {guess.change:.0%}" in plan.stdout
+    assert "noise 5.0% (a guess until the first runs)" in plan.stdout
+    assert benchcast("run", study).returncode == 0
+    data = json.loads(benchcast("plan", study, "--json").stdout)["data"]
+    assert (len(data["cells"]), data["left"], len(data["wide"])) == (16, 0, 4)
+    (effect,) = data["detectable"]
+    assert (effect["repeats"], effect["noise"]["runs"], effect["power"]) == (4, 16, 0.8)
+    assert "still wide: spark-logistic-regression on fake" in benchcast("plan", study).stdout
 
 
 def test_show_takes_a_unique_beginning_or_last(work: Path) -> None:

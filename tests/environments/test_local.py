@@ -26,6 +26,7 @@ from bench.hosts import Room
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
 from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+from bench.telemetry.host import gpu_present
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
@@ -128,7 +129,7 @@ def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
     cluster = place.open(need(1), OWNER)
     assert set(cluster.facts.phases) == {"provision", "launch"}
     assert len(cluster.facts.machines) == len(cluster.facts.uses) == 1
-    assert len(cluster.sources()) == 1
+    assert len(cluster.sources()) == (2 if gpu_present() else 1)
     cluster.adapt(need(3))  # type: ignore[attr-defined]
     assert [c.closed for c in engine.launched] == [1, 0]
     assert engine.launched[1].workers == 3

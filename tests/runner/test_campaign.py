@@ -87,6 +87,21 @@ def test_more_repeats_run_only_what_is_new(work: Path) -> None:
     assert tally.ok == 8
 
 
+def test_repeats_by_width_add_blocks_and_say_which_cells_are_wide(work: Path) -> None:
+    store = Store(work / "results")
+    study = write(work, repeats="{ width = 1e-9, at_most = 5 }")
+    tally, memory = campaign(study, store)
+    assert (tally.ok, tally.left, tally.lost, memory.planned) == (20, 0, 0, 12)
+    assert len(memory.wanted) == 20
+    assert sum(note.startswith("still wide: ") for note in memory.notes) == 4
+    tally, _ = campaign(study, store)
+    assert (tally.ok, tally.left) == (0, 0)
+    wide = work / "wide"
+    wide.mkdir()
+    tally, memory = campaign(write(wide, repeats="{ width = 1, at_most = 4 }"), store)
+    assert (tally.ok, tally.lost) == (0, 0)
+
+
 def test_a_failed_cell_is_data_and_the_campaign_goes_on(work: Path) -> None:
     store = Store(work / "results")
     study = write(work, more="fail_workers = [2]", retries=1)

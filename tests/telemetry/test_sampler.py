@@ -60,6 +60,10 @@ def test_a_marked_process_is_seen_by_its_scope(tmp_path: Path) -> None:
     assert max(row["cpu_user"] for row in worker) > 0.05
     assert max(row["memory_used"] for row in worker) > 1e6
     assert worker[0]["net_rx"] is None
+    host = [row for row in rows if row["scope"] == "host"]
+    assert all(row["running"] >= 1 and row["load"] >= 0 for row in host)
+    total = sum(row["cpu_user"] + row["cpu_system"] - row["cpu_others"] for row in host)
+    assert total >= 0.9 * sum(row["cpu_user"] for row in worker)  # ours is not another's
     assert all(row["cpu_user"] == 0.0 for row in rows if row["scope"] == "driver")
     assert float(table.schema.metadata[b"sampler_cpu_seconds"]) > 0
     assert not (tmp_path / "samples.jsonl").exists()

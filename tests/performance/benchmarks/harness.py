@@ -15,6 +15,7 @@ import msgspec
 
 from bench.model import Run
 from bench.store import Store
+from tests import reference
 from tests.analysis.factory import Maker, case, digest, session
 from tests.campaigns import campaign, write
 
@@ -123,6 +124,11 @@ class Page:
     track_render.unit = "s"  # type: ignore[attr-defined]
 
 
+def measured() -> list[Run]:
+    """Return the good runs of the committed reference results."""
+    return [run for run in Store(reference.RESULTS).read().runs if run.status == "ok"]
+
+
 class Share:
     """The harness's CPU per cell where the work costs nothing (the fake environment)."""
 
@@ -135,6 +141,22 @@ class Share:
             begun = time.process_time()
             tally, _ = campaign(study, Store(Path(folder) / "results"))
             return (time.process_time() - begun) / tally.ok
+
+    def track_cpu_of_reference(self) -> float:
+        """The harness's CPU from submit to the end of work, as a share of launch and work:
+        the median over the committed reference runs."""
+        return statistics.median(
+            run.spans["cpu"] / (run.phases["launch"] + run.phases["work"]) for run in measured()
+        )
+
+    def track_spans_of_reference(self) -> float:
+        """Wall seconds of submitting, collecting and storing as a share of launch and work; they
+        lie outside the work."""
+        return statistics.median(
+            sum(run.spans[name] for name in ("submit", "collect", "store"))
+            / (run.phases["launch"] + run.phases["work"])
+            for run in measured()
+        )
 
     track_cell.unit = "s"  # type: ignore[attr-defined]
 

@@ -1,21 +1,34 @@
-"""Which cell is next. Pure: it knows the study and the runs so far, no files and no clocks.
-
-An environment is the whole plot of the experiment: all its cells run before the next
-environment's. Within it, a block is one repeat of every case, in an order of its own that the
-study's seed decides, so that slow drift of the machine falls on all cases alike.
-"""
+"""The plan that runs every cell of a study once."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from bench.canonical import digest
 from bench.errors import StudyError
-from bench.model import Case, Cell, Run, Study
+from bench.model import Case, Cell, Study
+from bench.plan.order import plots
 from bench.store import Index
+
+
+class Wide(msgspec.Struct, frozen=True, kw_only=True):
+    """A case whose interval is wider than the study wants: the cell of its first repeat, the
+    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has."""
+
+    cell: Cell
+    width: float | None
+    runs: int
+
+    def describe(self) -> str:
+        """Return the case and its width in words."""
+        one = self.cell
+        extra = [f"{path} = {value}" for path, value in one.factors.items() if path != "workers"]
+        plural = "" if one.workers == 1 else "s"
+        words = [f"{one.workload} on {one.environment}", f"{one.workers} worker{plural}", *extra]
+        width = "no interval" if self.width is None else f"width {self.width:.3g} of the middle"
+        return f"{', '.join(words)}: {width} after {self.runs} runs"
 
 
 class Fixed:
@@ -35,26 +48,29 @@ class Fixed:
         ``bundles`` maps a case's ``use`` to its bundle digest, ``identities`` an environment's
         name to the facts of its machines, ``skipped`` a case's position in the study to the
         reason why it cannot run here. With ``retry`` the cells that failed in it get one more
-        attempt each.
+        attempt each. ``cells`` are all that the plan may run, ``plots`` the same by plot and
+        block.
         """
+        self.study = study
         self._cases: dict[str, Case] = {}
         self._skipped: dict[str, str] = {}
         self.cells: list[Cell] = []
-        kinds = {environment.name: environment for environment in study.environments}
-        for environment in study.environments:
-            mine = [n for n, case in enumerate(study.cases) if case.environment == environment.name]
-            for repeat in range(study.repeats):
-                block = mine[:]
-                random.Random(f"{study.seed}/{environment.name}/{repeat}").shuffle(block)
+        self.plots: list[list[list[Cell]]] = []
+        places = {one.name: {"kind": one.kind, **one.settings} for one in study.environments}
+        for plot in plots(study):
+            blocks: list[list[Cell]] = []
+            for repeat, block in enumerate(plot):
+                blocks.append([])
                 for position in block:
                     case = study.cases[position]
                     facts = identities.get(case.environment, {})
-                    spec = kinds[case.environment]
-                    place = {"kind": spec.kind, **spec.settings}
+                    place = places[case.environment]
                     cell = _cell(case, repeat, bundles[case.use], facts, place)
                     self._add(cell, case)
+                    blocks[-1].append(cell)
                     if skipped and position in skipped:
                         self._skipped[cell.key] = skipped[position]
+            self.plots.append(blocks)
         if retry is not None:
             self._retry(retry)
 
@@ -68,6 +84,11 @@ class Fixed:
         self._cases[cell.key] = case
         self.cells.append(cell)
 
+    @property
+    def fewest(self) -> int:
+        """Return how many repeats the plan makes at least."""
+        return self.study.repeats
+
     def case(self, cell: Cell) -> Case:
         """Return the case of a cell."""
         return self._cases[cell.key]
@@ -76,16 +97,23 @@ class Fixed:
         """Return why a cell cannot run here, or an empty string."""
         return self._skipped.get(cell.key, "")
 
+    def planned(self, index: Index, session: str = "") -> list[Cell]:
+        """Return the cells that are to run as far as the runs so far decide it, done or not."""
+        return self.cells
+
     def remaining(self, index: Index, session: str = "") -> list[Cell]:
-        """Return the cells that are not done, in their order."""
-        return [cell for cell in self.cells if not self._done(cell, index, session)]
+        """Return the planned cells that are not done, in their order."""
+        planned = self.planned(index, session)
+        return [cell for cell in planned if not self._done(cell, index, session)]
 
     def next(self, index: Index, session: str = "") -> Cell | None:
-        """Return the first cell that is not done, or None."""
-        for cell in self.cells:
-            if not self._done(cell, index, session):
-                return cell
-        return None
+        """Return the first planned cell that is not done, or None."""
+        planned = self.planned(index, session)
+        return next((cell for cell in planned if not self._done(cell, index, session)), None)
+
+    def wide(self, index: Index) -> list[Wide]:
+        """Return the cases whose interval is wider than the study wants; a fixed plan asks not."""
+        return []
 
     def _done(self, cell: Cell, index: Index, session: str) -> bool:
         if index.ok(cell) or index.skipped(cell, session):
@@ -145,37 +173,3 @@ def matches(cell: Cell, where: Mapping[str, str]) -> bool:
         known.setdefault(path.rpartition(".")[2], value)
         known[path] = value
     return all(path in known and str(known[path]) == value for path, value in where.items())
-
-
-class Estimate:
-    """How long cells take, from the runs so far: the mean of the same case, else of all."""
-
-    def __init__(self, runs: Iterable[Run] = ()) -> None:
-        """Begin with these runs."""
-        self._sums: dict[tuple[str, str, int], tuple[float, int]] = {}
-        self._all = (0.0, 0)
-        for run in runs:
-            self.add(run)
-
-    def add(self, run: Run) -> None:
-        """Count one more run; skipped ones took no time and teach nothing."""
-        seconds = sum(value for name, value in run.phases.items() if name != "queue")
-        if run.status == "skipped" or not seconds:
-            return
-        total, count = self._sums.get(_case_of(run.cell), (0.0, 0))
-        self._sums[_case_of(run.cell)] = (total + seconds, count + 1)
-        self._all = (self._all[0] + seconds, self._all[1] + 1)
-
-    def seconds(self, cells: Iterable[Cell]) -> float | None:
-        """Return the seconds that these cells will take, or None while nothing is known."""
-        if not self._all[1]:
-            return None
-        total = 0.0
-        for cell in cells:
-            spent, count = self._sums.get(_case_of(cell), self._all)
-            total += spent / count
-        return total
-
-
-def _case_of(cell: Cell) -> tuple[str, str, int]:
-    return cell.workload, cell.environment, cell.workers

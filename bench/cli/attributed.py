@@ -1,0 +1,74 @@
+"""From a run's kept files to the attribution of its work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bench import sparklog
+from bench.cli.common import console
+from bench.errors import TelemetryError
+
+_STEP = 0.05  # s and 1 %: by how much the wall clock may differ from the monotonic one
+
+if TYPE_CHECKING:
+    from bench.analysis.attribution import Attribution
+    from bench.model import Case, Run
+    from bench.store import Results, Store
+
+
+def attributions(store: Store, runs: Iterable[tuple[Run, Case]]) -> dict[str, Attribution]:
+    """Return what is known of these runs, by their ids; a log that cannot be read is told."""
+    found = {}
+    for run, case in runs:
+        try:
+            one = attribution(store, run, case)
+        except TelemetryError as error:
+            console(stderr=True).print(f"warning: {run.run}: {error}", markup=False)
+            continue
+        if one is not None:
+            found[run.run] = one
+    return found
+
+
+def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
+    """Return where a run's work went, or None where its logs are not kept.
+
+    Raises TelemetryError for a Spark event log that cannot be read.
+    """
+    from bench.analysis.attribution import Rank, attribute, attribute_tensorflow
+    from bench.telemetry import benchlog, eventlog
+
+    folder = store.folder(run.run)
+    if case.engine == "spark":
+        window = benchlog.read(folder / "driver.log", run.run).window
+        path = folder / sparklog.FILE
+        if window is None or clock_was_set(run, window) or not path.is_file():
+            return None
+        return attribute(eventlog.read(path), *window, slots=run.workers_wanted * case.worker.cores)
+    logs = {
+        int(path.stem.removeprefix("rank-")): benchlog.read(path, run.run)
+        for path in folder.glob("rank-*.log")
+    }
+    ranks = [
+        Rank(rank=rank, wall=log.work, stages=log.stages)
+        for rank, log in sorted(logs.items())
+        if log.work
+    ]
+    if not ranks or len(ranks) < run.workers_wanted:
+        return None
+    return attribute_tensorflow(ranks, cores=case.worker.cores)
+
+
+def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
+    """Say whether the wall clock, which Spark's log goes by, did not run as the monotonic one."""
+    begin, end = window
+    work = run.phases.get("work", end - begin)
+    return abs(end - begin - work) > _STEP + 0.01 * work
+
+
+def case_of(known: Results, run: Run) -> Case | None:
+    """Return the case that a run measured, as its own session tells it."""
+    from bench.analysis.selection import select
+
+    return select(known.sessions.values(), [run]).lines[0].case
