@@ -10,7 +10,7 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
-from bench.model import Job, Machine, MachineUse, Need, Owner, Shape
+from bench.model import Job, Machine, MachineUse, Mark, Need, Owner, Shape
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +49,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     phases: Mapping[str, float] = {}
     worker_cpu: float | None = None
     marks: tuple[tuple[str, str], ...] = ()  # (kind, text)
+    happened: tuple[Mark, ...] = ()  # what has a time of its own
     contention: Mapping[str, float] = {}  # see Run
     missing: tuple[str, ...] = ()
 
@@ -61,6 +62,14 @@ class MetricSource(Protocol):
 
     def stop(self, folder: Path) -> None:
         """End, and write what was sampled (Parquet) into ``folder``."""
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A source that also saw, by the time it was stopped, what happened to the run and when."""
+
+    def marks(self) -> Sequence[Mark]:
+        """Return it, oldest first."""
 
 
 class Execution(Protocol):
@@ -142,6 +151,15 @@ class Environment(ABC):
         """Return facts of machines that are known beforehand (part of the cell key)."""
         return {}
 
+    def machines(self, need: Need) -> int:
+        """Return how many machines a cluster takes (``limits.machines`` is held against it)."""
+        return need.workers
+
+    def creates(self, need: Need) -> str:
+        """Say what is created for a cluster of this need, for people who plan."""
+        workers = f"{need.workers} worker{'s' * (need.workers != 1)}"
+        return f"a driver and up to {workers}, one cluster at a time"
+
     @abstractmethod
     def check(self, job: Job, need: Need) -> Sequence[Finding]:
         """Say what stands against this job here, before anything is started."""
@@ -214,11 +232,8 @@ class Host(Protocol):
         """Return the CPU time that this host's processes used so far, where it is known."""
 
 
-class HostProvider(Protocol):
-    """Where hosts come from."""
-
-    def acquire(self, count: int, owner: Owner) -> list[Host]:
-        """Return ``count`` hosts that carry the owner's mark, or raise LaunchFailed."""
+class Provider(Protocol):
+    """Where hosts come from, whether they are there already or made."""
 
     def release(self, hosts: Sequence[Host]) -> None:
         """Stop what runs on them and give them back; idempotent."""
@@ -228,6 +243,24 @@ class HostProvider(Protocol):
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
         """Return telemetry of these hosts."""
+
+
+class HostProvider(Provider, Protocol):
+    """Where hosts come from that are what they are."""
+
+    def acquire(self, count: int, owner: Owner) -> list[Host]:
+        """Return ``count`` hosts that carry the owner's mark, or raise LaunchFailed."""
+
+
+@runtime_checkable
+class Tailor(Provider, Protocol):
+    """Where hosts come from that are made to measure."""
+
+    def fit(self, hosts: Sequence[Host], need: Need, owner: Owner) -> list[Host]:
+        """Return a need's hosts, driver first: of ``hosts`` those that fit, and new ones.
+
+        The others are released. On LaunchFailed nothing new is left.
+        """
 
 
 class Engine(Protocol):

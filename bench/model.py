@@ -6,7 +6,7 @@ folder, no absolute path, and no address of a host that the study does not name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -72,16 +72,53 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pause: Seconds = 0.0
 
 
-class EnvironmentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An environment of the study; ``settings`` are its kind's own keys, checked by that kind."""
+class EnvironmentSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """An environment of the study; ``settings`` are its kind's own keys, checked by that kind.
+
+    ``unkeyed`` and ``unrecorded`` are paths into them (``key``, ``hosts.user``: of each host) that
+    are no part of what is measured: none enters a cell's key, and the latter no record either.
+    """
 
     name: str
     kind: str
     settings: Mapping[str, object] = {}
+    unkeyed: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+
+    def keyed(self) -> Mapping[str, object]:
+        """Return the settings that belong to what is measured."""
+        return _without(self.settings, (*self.unkeyed, *self.unrecorded))
+
+    def recorded(self) -> EnvironmentSpec:
+        """Return what a record may hold of it."""
+        kept = _without(self.settings, self.unrecorded)
+        return msgspec.structs.replace(self, settings=kept, unrecorded=())
+
+
+def _without(settings: Mapping[str, object], paths: Iterable[str]) -> Mapping[str, object]:
+    """Return settings without the keys at ``paths``, in tables and in lists of tables."""
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        head, _, rest = path.partition(".")
+        below.setdefault(head, []).append(rest)
+    return {
+        key: _inside(value, below[key]) if key in below else value
+        for key, value in settings.items()
+        if "" not in below.get(key, ())
+    }
+
+
+def _inside(value: object, paths: Sequence[str]) -> object:
+    if isinstance(value, Mapping):
+        return _without(value, paths)
+    return [_inside(one, paths) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A study file, read, checked and expanded into cases; ``limit_time`` is in seconds.
+    """A study file, read, checked and expanded into cases; ``limit_time`` is in seconds,
+    ``limit_machines`` how many machines may be held at a time.
 
     ``repeats`` are the runs of each case, or the most of them where ``width`` is given: the width
     that its interval may have, from low end to high end, as a share of its middle (0.05 = 5 %).
@@ -98,6 +135,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cases: tuple[Case, ...]
     unplanned: tuple[str, ...] = ()
     limit_time: float | None = None
+    limit_machines: AtLeastOne | None = None
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,6 +200,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     """A machine's facts, stored once by digest; ``memory`` in bytes.
 
     ``governor`` is the CPU frequency governor; ``virtualization`` "none" or the hypervisor.
+    ``under`` is what lies beneath a virtual machine, as far as its platform tells: hypervisor,
+    host_model, host_cpu, vcpus_per_core (of the host, rounded up), pool, clone.
     """
 
     digest: Digest
@@ -174,6 +214,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     governor: str | None = None
     threads_per_core: int | None = None
     virtualization: str | None = None
+    under: Mapping[str, str] = {}
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="bundle"):
@@ -206,11 +247,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
 
 
 class MachineUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a cluster held a machine: ``role`` is driver or worker, ``seconds`` until now."""
+    """How long a cluster held a machine: ``role`` is driver or worker, ``seconds`` until now.
+
+    ``made`` is how many seconds it took to make the machine (to clone it), where it was made.
+    """
 
     machine: Digest
     role: str
     seconds: Seconds
+    made: Seconds | None = None
 
 
 class ClusterLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="cluster"):

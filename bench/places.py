@@ -36,6 +36,26 @@ def session_lock(session: str) -> FileLock:
     return FileLock(_private(work_root() / "locks") / f"{session}.lock")
 
 
+def keep_settings(session: str, data: bytes) -> Path:
+    """Keep what a session's record must not hold, for the ``cleanup`` after its violent end."""
+    path = _settings(session)
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+    return path
+
+
+def kept_settings(session: str) -> bytes | None:
+    """Return what was kept; None when the session ended well, or the machine was restarted."""
+    try:
+        return _settings(session).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _settings(session: str) -> Path:
+    return _private(work_root() / "locks") / f"{session}.json"
+
+
 def machine_lock() -> FileLock:
     """Return the lock that cells on this machine take in turn, whoever runs them."""
     return FileLock(Path(tempfile.gettempdir()) / "benchcast-machine.lock", mode=0o666)

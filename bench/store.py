@@ -41,6 +41,7 @@ class Results(msgspec.Struct, kw_only=True):
     machines: dict[str, Machine] = {}
     bundles: dict[str, Bundle] = {}
     clusters: list[ClusterLine] = []
+    lives: dict[tuple[str, str], ClusterLine] = {}  # (session, cluster) -> its last line
     runs: list[Run] = []
     orphans: list[tuple[str, Started]] = []  # (session, started) without run or stopped
     warnings: list[str] = []
@@ -279,6 +280,7 @@ class _Reader:
                 self.starts[line.run] = line
             case ClusterLine():
                 self._results.clusters.append(line)
+                self._results.lives[self.session, line.cluster] = line
             case Machine():
                 self._results.machines[line.digest] = line
             case Bundle():

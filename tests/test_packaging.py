@@ -13,6 +13,7 @@ import bench
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = {"workloads": "bench/_workloads", "studies": "bench/_studies"}
+LOCK = "bench/_requirements.lock"
 RUBBISH = ("__pycache__", ".pyc", ".pyo", ".egg-info", ".DS_Store", "spark-warehouse", "derby.log")
 
 
@@ -96,8 +97,9 @@ def test_every_module_of_bench_is_shipped(shipped: dict[str, str]) -> None:
     inside = {
         name: value
         for name, value in shipped.items()
-        if name.startswith("bench/") and not name.startswith(tuple(SHIPPED.values()))
+        if name.startswith("bench/") and not name.startswith((LOCK, *SHIPPED.values()))
     }
+    assert shipped[LOCK] == digest((ROOT / "requirements.lock").read_bytes())
     assert inside == {f"bench/{path}": value for path, value in checkout_files("bench").items()}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench import environments
 from bench.errors import StudyError
 from bench.model import Case, Cell, Dataset, EnvironmentSpec, Order, Run, Shape, Study
 from bench.plan import Auto, Estimate, Fixed, matches
@@ -84,6 +85,22 @@ def test_the_seed_decides_the_order_and_not_the_keys() -> None:
     assert [cell.key for cell in one.cells] != [cell.key for cell in two.cells]
     assert {cell.key for cell in one.cells} == {cell.key for cell in two.cells}
     assert one.cells == plan(study(*cases, seed=1)).cells
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "key", "series"),
+    [
+        ("local", {}, "725704815d58ba7b", "33099ceb9bffb6be"),
+        ("fake", {"fail_workers": (2,), "capacity": 3}, "2602cbb38d237381", "6880e1d43bc72c99"),
+    ],
+)
+def test_the_keys_of_cells_that_were_run_once_stay(
+    kind: str, settings: dict[str, object], key: str, series: str
+) -> None:
+    struct = msgspec.convert(settings, environments.kinds()[kind])
+    spec = EnvironmentSpec(name="here", kind=kind, settings=msgspec.to_builtins(struct))
+    (cell,) = plan(study(CASE, repeats=1, places=(spec,))).cells
+    assert (cell.key[:16], cell.series[:16]) == (key, series)
 
 
 THERE = EnvironmentSpec(name="there", kind="local", settings={"spare": 1})

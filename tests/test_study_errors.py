@@ -126,7 +126,7 @@ ADDED = [
     ("top", 'timeout = "0 s"', 'timeout: "0 s" is not allowed; a duration above 0 is'),
     ("top", 'reuse = "yes"', 'reuse: "yes" is not allowed; true or false is'),
     ("top", "seed = 1979-05-27", 'seed: "1979-05-27" is not allowed; a whole number is'),
-    ("top", 'limits = { cost = "60 USD" }', "limits.cost: unknown key; allowed: time"),
+    ("top", 'limits = { cost = "60 USD" }', "limits.cost: unknown key; allowed: time, machines"),
     ("top", 'limits = "8 h"', 'limits: "8 h" is not allowed; a table is: [limits]'),
     ("top", 'include = "no.toml"', "no.toml: no such file; benchcast init writes one"),
     ("workload", "parms = {}", "workload[1].parms: unknown key; did you mean 'params'? "

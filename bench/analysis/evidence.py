@@ -131,6 +131,7 @@ def _facts(machines: Sequence[Machine]) -> dict[str, Values]:
             "governor": one.governor,
             "threads_per_core": one.threads_per_core and str(one.threads_per_core),
             "virtualization": one.virtualization,
+            **one.under,
         }
         for name, value in told.items():
             if value:

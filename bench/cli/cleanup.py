@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, print_json
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    OptionalStudy,
+    ResultsOption,
+    load_study,
+    print_json,
+)
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.contracts import Environment
+    from bench.model import EnvironmentSpec
     from bench.store import Results, Store
 
 
@@ -25,7 +34,7 @@ def cleanup(
     """Remove what dead sessions of these results left running or lying about."""
     found: list[str] = []
     for store in _stores(study, results):
-        found += _sweep(store, dry_run)
+        found += _sweep(store, study, dry_run)
     if json:
         print_json("cleanup", study or "", {"removed": [] if dry_run else found, "found": found})
         return
@@ -45,12 +54,12 @@ def _stores(study: str | None, results: Path) -> list[Store]:
     return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
 
 
-def _sweep(store: Store, dry_run: bool) -> list[str]:
+def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:
     from bench.runner import sweep
 
     known = store.read()
     found = []
-    for leftover in sweep.leftovers(known, _environments(known)):
+    for leftover in sweep.leftovers(known, _environments(known, study)):
         found.append(leftover.describe())
         if not dry_run:
             leftover.remove()
@@ -61,13 +70,28 @@ def _sweep(store: Store, dry_run: bool) -> list[str]:
     return found
 
 
-def _environments(known: Results) -> list[Environment]:
-    """Build each environment that a session of these results had, once."""
-    from bench import environments
+def _environments(known: Results, study: str | None) -> list[Environment]:
+    """Build each environment that a session of these results had, once.
 
-    specs = {
-        repr(spec): spec
-        for session in known.sessions.values()
-        for spec in session.study.environments
-    }
-    return [environments.build(spec) for spec in specs.values()]
+    Records do not hold all settings: the session's own are taken where it left them, then those
+    of the study file.
+    """
+    import msgspec
+
+    from bench import environments
+    from bench.runner import sweep
+
+    specs = [spec for one in known.sessions.values() for spec in sweep.kept(one)]
+    if study is not None and study.endswith(".toml") and Path(study).is_file():
+        specs = [*load_study(Path(study)).environments, *specs]
+    specs.sort(key=lambda spec: not spec.unrecorded)
+    whole: dict[bytes, EnvironmentSpec] = {}
+    for spec in specs:
+        whole.setdefault(msgspec.json.encode(spec.recorded()), spec)
+    built = []
+    for spec in whole.values():
+        try:
+            built.append(environments.build(spec))
+        except UserError as error:
+            typer.echo(f"not looked at: {spec.name}: {error}", err=True)
+    return built

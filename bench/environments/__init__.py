@@ -12,7 +12,7 @@ from bench.contracts import Environment
 from bench.errors import StudyError, nearest
 from bench.model import EnvironmentSpec
 
-KINDS = ("local", "ssh", "fake")
+KINDS = ("local", "ssh", "vsphere", "fake")
 
 
 def kinds() -> Mapping[str, type[msgspec.Struct]]:

@@ -16,9 +16,10 @@ from bench.contracts import (
     HostProvider,
     Leftover,
     MetricSource,
+    Tailor,
 )
 from bench.errors import EnvironmentUnfit
-from bench.hosts import Room, Shared
+from bench.hosts import Equipping, Made, Room, Shared
 from bench.model import Job, MachineUse, Need, Owner
 from bench.units import plural
 
@@ -28,10 +29,14 @@ GIB = 1 << 30
 class HostEnvironment(Environment):
     """Opens clusters by taking hosts from a provider and launching an engine on them."""
 
-    def __init__(self, provider: HostProvider, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, provider: HostProvider | Tailor, engines: Mapping[str, Engine]) -> None:
         """``engines`` maps the names that workloads use to engines."""
         self.provider = provider
         self.engines = dict(engines)
+
+    def machines(self, need: Need) -> int:
+        """Return one machine for hosts that are parts of one, else one a worker."""
+        return 1 if isinstance(self.provider, Shared) else need.workers
 
     def check(self, job: Job, need: Need) -> Sequence[Finding]:
         """Say what the engine lacks, and whether one shared machine is too small."""
@@ -65,7 +70,7 @@ class HostCluster(Cluster):
 
     def __init__(
         self,
-        provider: HostProvider,
+        provider: HostProvider | Tailor,
         engines: Mapping[str, Engine],
         need: Need,
         owner: Owner,
@@ -131,15 +136,26 @@ class HostCluster(Cluster):
 
     def _provision(self, need: Need) -> None:
         """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
-        wanted = need.workers + 1
+        if isinstance(self._provider, Tailor):
+            since = {id(host): began for host, began in self._held}
+            now = time.monotonic()
+            fitted = self._provider.fit(self._hosts(), need, self.owner)
+            self._held = [(host, since.get(id(host), now)) for host in fitted]
+        else:
+            self._count(self._provider, need.workers + 1)
+        if isinstance(self._provider, Equipping):
+            self._provider.equip(self._hosts(), need.engine)
+        for number, host in enumerate(self._hosts()):
+            host.limit(need.worker if number else need.driver)
+
+    def _count(self, provider: HostProvider, wanted: int) -> None:
+        """Give back what is too many, take what is lacking."""
         surplus = self._held[wanted:]
         self._held = self._held[:wanted]
         self._release(surplus)
         if lacking := wanted - len(self._held):
-            fresh = self._provider.acquire(lacking, self.owner)
+            fresh = provider.acquire(lacking, self.owner)
             self._held += [(host, time.monotonic()) for host in fresh]
-        for number, host in enumerate(self._hosts()):
-            host.limit(need.worker if number else need.driver)
 
     def _uses(self) -> tuple[MachineUse, ...]:
         """Return how long each machine has been held; parts of one machine are one machine."""
@@ -149,6 +165,7 @@ class HostCluster(Cluster):
                 machine=host.machine().digest,
                 role="worker" if number else "driver",
                 seconds=now - since,
+                made=host.made_seconds if isinstance(host, Made) else None,
             )
             for number, (host, since) in enumerate(self._held)
         ]

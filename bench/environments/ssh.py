@@ -1,10 +1,12 @@
-"""Hosts that one owns, reached by SSH: a list of machines with an engine installed."""
+"""Hosts that one owns, reached by SSH: a list of machines.
+
+The engine is put in place there by uv, unless the study names an interpreter that has it.
+"""
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -15,41 +17,29 @@ from bench.engines.spark import SparkEngine
 from bench.engines.tensorflow import TensorFlowEngine
 from bench.environments.base import GIB, HostEnvironment
 from bench.errors import EnvironmentUnfit, LaunchFailed
+from bench.hosts import sshplace
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Address, known_hosts, need_asyncssh
 from bench.model import EnvironmentSpec, Job, Machine, Need
-from bench.units import plural
+from bench.secrets import Secret, read
+from bench.units import format_memory, parse_memory, plural
 
 KIND = "ssh"
 PACKAGES = {"spark": "pyspark", "tensorflow": "tensorflow"}
+MEMORY_SHARE = 0.9  # of the memory that is said: the kernel keeps some of it for itself
+Reasons = Callable[[Sequence[str], str], Mapping[str, str | None]]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_PRICE = re.compile(r"\d+(\.\d+)? [A-Z]{3}/h")
 
 
-class Secret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a secret is found: an environment variable or a file; never the secret itself."""
-
-    env: str | None = None
-    file: str | None = None
-
-    def read(self, what: str) -> str:
-        """Return the secret; EnvironmentUnfit where there is none."""
-        if (self.env is None) == (self.file is None):
-            raise EnvironmentUnfit(f"{what}: say either env or file")
-        if self.env is not None:
-            if self.env not in os.environ:
-                raise EnvironmentUnfit(f"{what}: the variable {self.env} is not set")
-            return os.environ[self.env]
-        try:
-            return Path(str(self.file)).expanduser().read_text().rstrip("\n")
-        except OSError as error:
-            what = f"{what}: the file {self.file} cannot be read: {error.strerror}"
-            raise EnvironmentUnfit(what) from error
-
-
-class HostSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HostSpec(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One machine; what is not said is the environment's own ``user``, ``port``, ``key`` ...
 
     ``internal`` is the address by which the hosts find each other, where that is another one.
+    ``cores`` and ``memory`` are what it is taken to have; the machine is asked. ``price`` is such
+    as "0.42 EUR/h".
     """
 
     address: str
@@ -58,6 +48,16 @@ class HostSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key: str | None = None
     python: str | None = None
     internal: str | None = None
+    cores: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    memory: str | None = None
+    price: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a memory or a price that cannot be read."""
+        if self.memory is not None:
+            parse_memory(self.memory)
+        if self.price is not None and _PRICE.fullmatch(self.price) is None:
+            raise ValueError(f'price = "{self.price}" is not allowed; "0.42 EUR/h" is')
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,11 +65,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     The driver runs on ``driver_host`` (of the hosts; it then carries no worker), else beside
     worker 0. Without ``key`` the keys of the SSH agent and the user's default keys are tried.
+    Without ``python`` uv builds the engine's environment there, from Benchcast's lock.
     ``spares`` hosts may fail and be replaced; ``at_once`` hosts are prepared in parallel.
     ``folder`` is below the home folder over there.
     """
 
     secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
+    unkeyed: ClassVar[tuple[str, ...]] = ("hosts.cores", "hosts.memory", "hosts.price")
+    unrecorded: ClassVar[tuple[str, ...]] = (
+        *("user", "port", "key", "passphrase", "known_hosts", "spares", "at_once", "folder"),
+        *("hosts.user", "hosts.port", "hosts.key"),
+    )
 
     hosts: Annotated[tuple[str | HostSpec, ...], msgspec.Meta(min_length=1)]
     driver_host: str | None = None
@@ -78,79 +84,115 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key: str | None = None
     passphrase: Secret | None = None
     known_hosts: str = "~/.ssh/known_hosts"
-    python: str = "python3"
+    python: str | None = None
     spares: Annotated[int, msgspec.Meta(ge=0)] = 1
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
-    folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")] = (
-        ".cache/benchcast"
-    )
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = sshplace.AT_ONCE
+    folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")] = sshplace.FOLDER
+
+    def __post_init__(self) -> None:
+        """Let a bare address be a host of which nothing else is said."""
+        hosts = tuple(HostSpec(address=h) if isinstance(h, str) else h for h in self.hosts)
+        msgspec.structs.force_setattr(self, "hosts", hosts)
+
+    def table(self) -> Sequence[HostSpec]:
+        """Return the hosts, all as tables."""
+        return [host for host in self.hosts if isinstance(host, HostSpec)]
 
 
 class SshEnvironment(HostEnvironment):
     """Spark and TensorFlow on machines of an inventory."""
 
-    def __init__(self, inventory: Inventory) -> None:
-        """Keep the inventory; nothing is connected yet."""
+    def __init__(self, inventory: Inventory, settings: Settings) -> None:
+        """Keep both; nothing is connected yet."""
         super().__init__(inventory, {"spark": SparkEngine(), "tensorflow": TensorFlowEngine()})
         self.inventory = inventory
+        self._said = {host.address: host for host in settings.table()}
+        self._apart = settings.driver_host is not None
+        self._reasons: dict[tuple[str, str], str | None] = {}
+
+    def machines(self, need: Need) -> int:
+        """Return the workers' machines, and the driver's where it has one of its own."""
+        return need.workers + self._apart
+
+    def creates(self, need: Need) -> str:
+        """Say how many hosts are used and what is put on them."""
+        hosts = f"up to {self.machines(need)} of {plural(len(self._said), 'host')}"
+        built = any(self.inventory.builds(name) for name in self._said)
+        what = "a Python environment on each, once; " if built else ""
+        return f"{what}processes and folders on {hosts}, one cluster at a time"
 
     def check(self, job: Job, need: Need) -> Sequence[Finding]:
-        """Say what the hosts lack: their number, memory, the engine; which do not answer."""
+        """Say what the hosts lack: their number, memory, the engine; which do not answer.
+
+        No more hosts are asked than the need takes.
+        """
         if need.engine not in self.engines:
             return super().check(job, need)
         if need.workers > self.inventory.capacity:
             what = f"{plural(need.workers, 'worker')}: there are {self.inventory.capacity} hosts"
             return [_against(what, "list more hosts, or ask for fewer workers")]
         findings = list(self.engines[need.engine].fits(need))
-        usable = 0
-        for name, told in self._probed.items():
+        answers = self.inventory.ask(need.workers)
+        usable = {name: told for name, told in answers.items() if isinstance(told, Machine)}
+        for told in answers.values():
             if isinstance(told, LaunchFailed):
-                finding = Finding(
-                    severity="warning", scope="study", what=told.what, remedy=told.remedy
-                )
-                findings.append(finding)
-                continue
-            usable += 1
-            findings += self._host_findings(name, told, need)
-        if usable < need.workers:
-            what = f"{plural(need.workers, 'worker')}: {usable} hosts can be used"
-            findings.append(_against(what, "see why the others cannot"))
-        return findings
+                findings.append(_note(told.what, told.remedy))
+        for name, machine in usable.items():
+            findings += [*self._differs(name, machine), *_too_small(name, machine, need)]
+        if len(usable) < need.workers + self._apart:
+            few = f"{plural(need.workers, 'worker')}: {plural(len(usable), 'host')} can be used"
+            findings.append(_against(few, "see why the others cannot"))
+        return [*findings, *self._software(list(usable), need)]
 
-    def _host_findings(self, name: str, machine: Machine, need: Need) -> list[Finding]:
+    def _differs(self, name: str, machine: Machine) -> list[Finding]:
+        """Say where the machine is not what the study takes it for."""
+        said = self._said[name]
         findings = []
-        if need.worker.memory > machine.memory:
-            asked, there = need.worker.memory / GIB, machine.memory / GIB
-            what = f"worker.memory = {asked:.1f} GiB: host {name} has {there:.1f} GiB"
-            findings.append(_against(what, "ask for less memory"))
-        if need.worker.cores > machine.cores:
-            what = f"worker.cores = {need.worker.cores}: host {name} has {machine.cores}"
-            findings.append(_against(what, "ask for fewer cores"))
-        if not self._installed(name, PACKAGES[need.engine]):
-            what = f"host {name}: its Python has no {PACKAGES[need.engine]}"
-            remedy = "install it there, or say python = the interpreter that has it"
-            findings.append(_against(what, remedy))
+        if said.cores is not None and said.cores != machine.cores:
+            what = f"host {name}: cores = {said.cores} is said, it has {machine.cores}"
+            findings.append(_note(what, "the machine's own figure counts"))
+        memory = None if said.memory is None else parse_memory(said.memory)
+        if memory is not None and not memory * MEMORY_SHARE <= machine.memory <= memory:
+            what = f'host {name}: memory = "{said.memory}" is said, it has '
+            what += format_memory(machine.memory)
+            findings.append(_note(what, "the machine's own figure counts"))
         return findings
 
-    @functools.cached_property
-    def _probed(self) -> Mapping[str, Machine | LaunchFailed]:
-        return self.inventory.probe()
+    def _software(self, names: Sequence[str], need: Need) -> list[Finding]:
+        """Say where the engine or the right to limit CPU time is missing."""
+        package = PACKAGES[need.engine]
+        building = [name for name in names if self.inventory.builds(name)]
+        self._learn(need.engine, building, self.inventory.unbuilt)
+        findings = []
+        for name in names:
+            reason = self._reasons.get((need.engine, name))
+            if reason is not None:
+                what = f"host {name}: no Python environment for {need.engine}: {reason}"
+                findings.append(_against(what, "say python = an interpreter that has the engine"))
+            elif name not in building and self.inventory.package(name, package) is None:
+                what = f"host {name}: its Python has no {package}"
+                findings.append(_against(what, "install it there, or leave python to be built"))
+        limits = {need.worker.cpu_limit, need.driver.cpu_limit} - {None}
+        if limits:
+            self._learn("cpu_limit", names, self.inventory.unlimited)
+            for name in names:
+                if (reason := self._reasons["cpu_limit", name]) is not None:
+                    what = f"cpu_limit cannot be held on host {name}: {reason}"
+                    remedy = "drop cpu_limit, or log in as a user who may write control groups"
+                    findings.append(_against(what, remedy))
+        return findings
 
-    @functools.cached_property
-    def _known(self) -> dict[tuple[str, str], bool]:
-        return {}
-
-    def _installed(self, name: str, package: str) -> bool:
-        if (name, package) not in self._known:
-            self._known[name, package] = self.inventory.has(name, package)
-        return self._known[name, package]
+    def _learn(self, what: str, names: Sequence[str], ask: Reasons) -> None:
+        """Ask machines once what stands against something on them."""
+        fresh = [name for name in names if (what, name) not in self._reasons]
+        self._reasons |= {(what, name): why for name, why in ask(fresh, what).items()}
 
 
 def build(spec: EnvironmentSpec) -> Environment:
     """Return the environment of a study's hosts; EnvironmentUnfit for what contradicts itself."""
     need_asyncssh()
     settings = msgspec.convert(dict(spec.settings), Settings)
-    entries = [_entry(host, settings) for host in settings.hosts]
+    entries = [_entry(host, settings) for host in settings.table()]
     names = [entry.address.name for entry in entries]
     for name in names:
         if names.count(name) > 1:
@@ -167,11 +209,11 @@ def build(spec: EnvironmentSpec) -> Environment:
         at_once=settings.at_once,
         folder=settings.folder,
     )
-    return SshEnvironment(inventory)
+    return SshEnvironment(inventory, settings)
 
 
-def _entry(host: str | HostSpec, settings: Settings) -> Entry:
-    one = HostSpec(address=host) if isinstance(host, str) else host
+def _entry(one: HostSpec, settings: Settings) -> Entry:
+    python = one.python or settings.python
     key = one.key or settings.key
     secret = settings.passphrase
     address = Address(
@@ -180,10 +222,26 @@ def _entry(host: str | HostSpec, settings: Settings) -> Entry:
         user=one.user or settings.user,
         key=None if key is None else Path(key).expanduser(),
         known_hosts=known_hosts(settings.known_hosts),
-        python=one.python or settings.python,
-        passphrase=None if secret is None else secret.read("passphrase"),
+        python=python or "python3",
+        passphrase=None if secret is None else read(secret, "passphrase"),
     )
-    return Entry(address=address, internal=one.internal)
+    return Entry(address=address, internal=one.internal, build=python is None)
+
+
+def _too_small(name: str, machine: Machine, need: Need) -> list[Finding]:
+    findings = []
+    if need.worker.memory > machine.memory:
+        asked, there = need.worker.memory / GIB, machine.memory / GIB
+        what = f"worker.memory = {asked:.1f} GiB: host {name} has {there:.1f} GiB"
+        findings.append(_against(what, "ask for less memory"))
+    if need.worker.cores > machine.cores:
+        what = f"worker.cores = {need.worker.cores}: host {name} has {machine.cores}"
+        findings.append(_against(what, "ask for fewer cores"))
+    return findings
+
+
+def _note(what: str, remedy: str) -> Finding:
+    return Finding(severity="warning", scope="study", what=what, remedy=remedy)
 
 
 def _against(what: str, remedy: str) -> Finding:

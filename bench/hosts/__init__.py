@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
+
+from bench.contracts import Host
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +27,26 @@ class Shared(Protocol):
 
 
 @runtime_checkable
+class Equipping(Protocol):
+    """A provider that puts an engine's own software in place on its hosts."""
+
+    def equip(self, hosts: Sequence[Host], engine: str) -> None:
+        """Have it there, once a digest; LaunchFailed names the host where it cannot be."""
+
+
+@runtime_checkable
 class Remote(Protocol):
     """A host on another machine, with its own Java: nothing of this machine's applies to it."""
 
     def variable(self, name: str) -> str | None:
         """Return an environment variable as the user has it there."""
+
+
+@runtime_checkable
+class Made(Protocol):
+    """A host that was made for the cluster: a clone, a cloud's machine."""
+
+    made_seconds: float | None  # None: not known
 
 
 @runtime_checkable

@@ -1,9 +1,10 @@
-"""What runs on a host at the other end of an SSH connection: standard library only.
+"""What runs on a host at the other end of an SSH connection: the standard library, and ours.
 
-It is sent anew on each connection (``sent.py``), never stored there. It reads one JSON request a
-line (``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text,
-"errno": number or null}``. Every request can be repeated after a lost connection without doing its
-work twice. When the connection ends, so does this; the processes that it started do not.
+It is sent anew on each connection (``sent.py``) and never stored there. It reads one JSON request
+a line (``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text,
+"errno": number or null}``, with a "remedy" where this machine refuses what was asked. Every
+request can be repeated after a lost connection without doing its work twice. When the connection
+ends, so does this; the processes that it started do not.
 
 A started process has a monitor, a fork of this one in a session of its own, which waits for it
 and writes ``<output>.exit`` (exit code, CPU seconds). ``<output>.pid`` holds pid and start time.
@@ -11,25 +12,42 @@ and writes ``<output>.exit`` (exit code, CPU seconds). ``<output>.pid`` holds pi
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
+import functools
 import importlib.util
 import json
 import os
-import shutil
+import platform
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
+from bench.errors import LaunchFailed
 from bench.hosts import kernel
+from bench.hosts.agentbuild import build, built, index, uv
+from bench.hosts.agentfiles import (
+    files,
+    folder,
+    folders,
+    identity,
+    place,
+    read,
+    remove,
+    run,
+    vacate,
+    write,
+)
+from bench.hosts.cgroups import Cgroups, Group
 from bench.hosts.kernel import text_of
 
 OWNER = "BENCHCAST_OWNER"
+PACKAGES = ("pyspark", "tensorflow")
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LIMIT = 20.0  # seconds until what does not die is named
@@ -39,9 +57,15 @@ LOST = -int(signal.SIGKILL)  # the exit code of what died together with its moni
 
 
 def facts() -> dict[str, Any]:
-    """Return the machine's facts, this user's number and home, and the interpreter."""
-    home = os.path.expanduser("~")
-    return {**kernel.facts(), "uid": os.getuid(), "home": home, "python": sys.executable}
+    """Return the machine's facts, this user's number and home, the interpreter and its engines."""
+    return {
+        **kernel.facts(),
+        "uid": os.getuid(),
+        "home": os.path.expanduser("~"),
+        "python": sys.executable,
+        "architecture": platform.machine(),
+        "packages": {name: package(name) for name in PACKAGES},
+    }
 
 
 def package(name: str) -> str | None:
@@ -61,81 +85,6 @@ def ports(count: int) -> list[int]:
         return found
 
 
-def folder(path: str, free: int = 0) -> int:
-    """Make a folder of this user alone; refuse when fewer than ``free`` bytes are left there."""
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    left = shutil.disk_usage(path).free
-    if left < free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-    return left
-
-
-def write(path: str, data: str, offset: int, mode: int = 0o600) -> None:
-    """Write a piece (base64) of a file at ``offset`` and cut what lies behind it."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.seek(offset)
-        file.write(base64.b64decode(data))
-        file.truncate()
-
-
-def read(path: str, offset: int, size: int) -> str:
-    """Return a piece of a file as base64; a negative offset counts from its end."""
-    with open(path, "rb") as file:
-        if offset < 0:
-            file.seek(max(0, os.fstat(file.fileno()).st_size + offset))
-        else:
-            file.seek(offset)
-        return base64.b64encode(file.read(size)).decode("ascii")
-
-
-def files(path: str) -> list[str] | None:
-    """Return the files below a folder, relative; None for a file; OSError when there is none."""
-    if not os.path.isdir(path):
-        os.stat(path)
-        return None
-    return sorted(
-        os.path.relpath(os.path.join(top, name), path)
-        for top, _, names in os.walk(path)
-        for name in names
-        if os.path.isfile(os.path.join(top, name))
-    )
-
-
-def remove(path: str) -> None:
-    """Remove a folder, also while a dying process still writes into it."""
-    for _ in range(20):
-        shutil.rmtree(path, ignore_errors=True)
-        if not os.path.exists(path):
-            return
-        time.sleep(0.05)
-    shutil.rmtree(path)
-
-
-def vacate(path: str) -> None:
-    """Remove a marked folder when no numbered folder of a host is left in it."""
-    if os.path.isdir(path) and not any(name.isdigit() for name in os.listdir(path)):
-        remove(path)
-
-
-def run(argv: list[str], seconds: float) -> list[Any]:
-    """Run a short command; return exit code and output (both streams)."""
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        return [124, ""]
-    except FileNotFoundError:
-        return [127, ""]
-    return [done.returncode, done.stdout.decode("utf-8", "replace")]
-
-
 def ask(url: str) -> str | None:
     """Return the body of an HTTP answer, or None while there is none."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -153,13 +102,20 @@ def started(pid: int) -> str | None:
     return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else None
 
 
-def spawn(argv: list[str], env: dict[str, str], cwd: str, output: str) -> list[Any]:
-    """Start ``argv`` once for each ``output``; return pid and start time, and its monitor's."""
+def spawn(
+    argv: list[str], env: dict[str, str], cwd: str, output: str, group: list[str]
+) -> list[Any]:
+    """Start ``argv`` once for each ``output``, inside a control group (its folders, if any).
+
+    Returns pid and start time, and its monitor's.
+    """
     if os.path.exists(f"{output}.pid"):
         known: list[Any] = json.loads(text_of(f"{output}.pid"))
         return known
     kept = {k: v for k, v in os.environ.items() if k in KEPT or k.startswith("LC_")}
     os.makedirs(os.path.dirname(output), exist_ok=True)
+    if group:
+        argv = _group(group).enter(argv)
     listener, teller = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -267,18 +223,68 @@ def owners() -> dict[str, int]:
     return counted
 
 
-def folders(root: str) -> dict[str, str]:
-    """Return marked folder -> what its owner.json says (empty where it was torn)."""
-    names = sorted(os.listdir(root)) if os.path.isdir(root) else []
+def left(root: str) -> dict[str, Any]:
+    """Return everything that carries a mark, of any owner, and what tells where it is.
+
+    ``space`` names the processes that this user sees, ``place`` the folder ``root``; of a group
+    its place and its folders. Two addresses of one machine tell the same of what they share.
+    """
+    boot = text_of("/proc/sys/kernel/random/boot_id").strip()
     return {
-        name: text_of(f"{root}/{name}/owner.json")
-        for name in names
-        if os.path.isdir(f"{root}/{name}")
+        "space": f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}/{os.getuid()}",
+        "place": f"{boot}/{identity(root)}",
+        "owners": owners(),
+        "folders": folders(root),
+        "groups": {
+            name: [f"{boot}/{identity(str(group.folders[0]))}", list(map(str, group.folders))]
+            for name, group in control().everywhere().items()
+        },
     }
 
 
-def cpu(marks: dict[str, str], outputs: list[str]) -> float:
-    """Return CPU seconds of living marked processes and of ended ones (from their monitors)."""
+@functools.cache
+def control() -> Cgroups:
+    """Return the control groups that this user may make here."""
+    return Cgroups()
+
+
+def quotas() -> str | None:
+    """Return why CPU limits cannot be held here, or None when they can (tried, once)."""
+    return control().available()
+
+
+def limit(name: str, cores: float | None) -> list[str]:
+    """Make a control group, or change its limit (None: it only counts); return its folders.
+
+    A later login may be in another group of its own, so that the name alone does not find it.
+    """
+    return list(map(str, control().create(name, cores).folders))
+
+
+def change(folders: list[str], cores: float | None) -> None:
+    """Change the limit of a control group."""
+    try:
+        _group(folders).limit(cores)
+    except OSError as error:
+        raise LaunchFailed(f"its control group cannot be changed: {error.strerror}") from error
+
+
+def _group(folders: list[str]) -> Group:
+    return Group(version=control().version, folders=tuple(map(Path, folders)))
+
+
+def throttled() -> float | None:
+    """Return the seconds that quotas of the groups around us took, where that is known."""
+    return control().throttled_around()
+
+
+def cpu(marks: dict[str, str], outputs: list[str], group: list[str]) -> float | None:
+    """Return CPU seconds: a control group's, else of living marked processes and of ended ones.
+
+    Those that have ended are known from their monitors.
+    """
+    if group:
+        return _group(group).cpu_seconds()
     total = 0.0
     for pid in marked(marks):
         fields = text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -289,11 +295,21 @@ def cpu(marks: dict[str, str], outputs: list[str]) -> float:
     return total
 
 
-def end(marks: dict[str, str]) -> list[int]:
-    """End all that carry the marks; return those that would not die within LIMIT."""
+def _living(marks: dict[str, str], groups: list[Group]) -> list[int]:
+    """Return what carries the marks (none: nothing does) or is in the groups."""
+    inside = {pid for group in groups for pid in group.pids()}
+    return sorted(inside.union(marked(marks) if marks else ()))
+
+
+def end(marks: dict[str, str], groups: list[list[str]]) -> list[int]:
+    """End all that carry the marks or are in the groups (their folders), and remove the groups.
+
+    Returns those that would not die within LIMIT.
+    """
+    named = [_group(folders) for folders in groups]
     begun = time.monotonic()
     termed: set[int] = set()
-    while pids := marked(marks):
+    while pids := _living(marks, named):
         spent = time.monotonic() - begun
         if spent > LIMIT:
             return pids
@@ -304,6 +320,8 @@ def end(marks: dict[str, str]) -> list[int]:
                     os.kill(pid, number)
         termed.update(pids)
         time.sleep(0.03)
+    for group in named:
+        control().remove(group)
     return []
 
 
@@ -324,8 +342,16 @@ OPERATIONS = {
         spawn,
         poll,
         marked,
-        owners,
-        folders,
+        place,
+        built,
+        uv,
+        index,
+        build,
+        left,
+        quotas,
+        limit,
+        change,
+        throttled,
         cpu,
         end,
     )
@@ -341,5 +367,7 @@ def serve() -> None:
             answer: dict[str, Any] = {"ok": operation(**request)}
         except OSError as error:
             answer = {"error": error.strerror or str(error), "errno": error.errno}
+        except LaunchFailed as error:
+            answer = {"error": error.what, "errno": None, "remedy": error.remedy}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

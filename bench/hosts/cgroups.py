@@ -1,5 +1,7 @@
 """CPU limits and CPU accounting by Linux control groups, version 1 and version 2.
 
+Standard library only, but for our own errors: it is also sent along to remote machines.
+
 A group of ours lies directly below the harness's own group (version 1), or below the nearest
 ancestor that we may write and that hands the cpu controller on (version 2: a delegated subtree).
 The quota's period is 100 ms, the kernel's default, which Docker and Kubernetes use too: a worker
@@ -15,9 +17,8 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from bench.errors import LaunchFailed
 
@@ -27,7 +28,8 @@ LEAST_QUOTA = 1_000  # microseconds: the kernel's minimum
 PREFIX = "benchcast."
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class Group:
     """One control group of ours: its folders (one a controller in version 1, one in version 2)."""
 
     version: int
@@ -83,6 +85,7 @@ class Cgroups:
         self._rmdir = rmdir
         self._paths = _own_paths(own)
         self.version = 2 if (root / "cgroup.controllers").exists() else 1
+        self._root = root
         self._around = list(self._lineage(root))
         self._bases = self._find_bases(root)
         self._reason: str | None = None
@@ -100,7 +103,7 @@ class Cgroups:
 
         Raises LaunchFailed when it cannot be made.
         """
-        group = Group(version=self.version, folders=tuple(base / name for base in self._bases))
+        group = self.group(name)
         try:
             for folder in group.folders:
                 folder.mkdir(exist_ok=True)
@@ -113,6 +116,10 @@ class Cgroups:
                 remedy="drop cpu_limit, or run where control groups may be written",
             ) from error
         return group
+
+    def group(self, name: str) -> Group:
+        """Return the group of this name, whether it exists or not."""
+        return Group(version=self.version, folders=tuple(base / name for base in self._bases))
 
     def remove(self, group: Group, patience: float = 5.0) -> None:
         """Remove a group; waits at most ``patience`` seconds for the last process to leave it."""
@@ -144,6 +151,20 @@ class Cgroups:
             for name in sorted(names)
         }
 
+    def everywhere(self) -> dict[str, Group]:
+        """Return all groups of ours by name, also below groups of other logins than this one."""
+        mounts = [self._root] if self.version == 2 else list(_mounts(self._root).values())
+        found: dict[str, list[Path]] = {}
+        for mount in {mount.resolve(): mount for mount in mounts}.values():
+            for top, names, _ in os.walk(mount):
+                for name in names:
+                    if name.startswith(PREFIX):
+                        found.setdefault(name, []).append(Path(top) / name)
+        return {
+            name: Group(version=self.version, folders=tuple(folders))
+            for name, folders in sorted(found.items())
+        }
+
     def throttled_around(self) -> float | None:
         """Return the seconds that quotas of the groups around us held us back (a container's)."""
         known = [t[1] for folder in self._around if (t := _throttled(folder))]
@@ -159,7 +180,7 @@ class Cgroups:
         if self.version == 2:
             fit = (f for f in self._around if "cpu" in (_read(f / "cgroup.subtree_control") or ""))
             return tuple(f for f in fit if os.access(f, os.W_OK))[:1]
-        mounts = {name: root / name for name in ("cpu", "cpuacct") if (root / name).is_dir()}
+        mounts = _mounts(root)
         if "cpu" not in mounts:
             return ()
         bases = (_below(mount, self._paths.get(name, "/")) for name, mount in mounts.items())
@@ -174,10 +195,7 @@ class Cgroups:
                 if self.version == 2
                 else "the cpu controller of control groups is not mounted"
             )
-        group = Group(
-            version=self.version,
-            folders=tuple(base / f"{PREFIX}probe-{os.getpid()}" for base in self._bases),
-        )
+        group = self.group(f"{PREFIX}probe-{os.getpid()}")
         try:
             for folder in group.folders:
                 folder.mkdir(exist_ok=True)
@@ -191,6 +209,11 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 self.remove(group, patience=1.0)
         return None if done.returncode == 0 else "processes cannot be moved into a control group"
+
+
+def _mounts(root: Path) -> dict[str, Path]:
+    """Return version 1's controllers that matter here, each with its mount."""
+    return {name: root / name for name in ("cpu", "cpuacct") if (root / name).is_dir()}
 
 
 def _own_paths(own: Path) -> dict[str, str]:

@@ -8,30 +8,36 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import msgspec
 
 from bench.contracts import Host, Leftover, MetricSource
 from bench.errors import LaunchFailed
+from bench.hosts import equipment, sshplace
 from bench.hosts.link import Address, Link
-from bench.hosts.ssh import SshHost, write
+from bench.hosts.ssh import SshHost
 from bench.hosts.sshleft import SshLeftover, find
+from bench.hosts.sshplace import Answer
 from bench.hosts.sshsampler import SshSampler
-from bench.model import Machine, Owner
+from bench.model import Owner
 from bench.units import plural
 
-LEAST_FREE = 256 << 20  # bytes that a host's disk must have left
+ASK_SECONDS = 30.0  # of asking machines before anything is started, after which no more are asked
 _log = logging.getLogger(__name__)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine of the inventory; ``internal`` is where the other hosts find it, if elsewhere."""
+    """One machine of the inventory; ``internal`` is where the other hosts find it, if elsewhere.
+
+    With ``build`` the engines' Python environments are built there.
+    """
 
     address: Address
     internal: str | None = None
+    build: bool = False
 
 
 class Inventory:
@@ -43,8 +49,8 @@ class Inventory:
         *,
         driver: str | None = None,
         spares: int = 1,
-        at_once: int = 16,
-        folder: str = ".cache/benchcast",
+        at_once: int = sshplace.AT_ONCE,
+        folder: str = sshplace.FOLDER,
     ) -> None:
         """``spares`` machines may fail and be replaced; ``at_once`` are prepared in parallel."""
         self._entries = {entry.address.name: entry for entry in entries}
@@ -53,7 +59,8 @@ class Inventory:
         self._spares = spares
         self._at_once = at_once
         self._folder = folder
-        self._facts: dict[str, dict[str, object]] = {}
+        self._answers: dict[str, Answer] = {}  # of those that were asked before anything started
+        self._asking = 0.0  # seconds so far
         self._indices: dict[str, itertools.count[int]] = {}  # never one twice: files may stay
         self._held: dict[str, dict[int, str]] = {}  # mark -> index -> machine
         self._drivers: dict[str, int] = {}  # mark -> index
@@ -63,13 +70,67 @@ class Inventory:
         """How many workers there can be at most."""
         return len(self._candidates())
 
-    def probe(self) -> dict[str, Machine | LaunchFailed]:
-        """Return each machine's facts, or why it cannot be used."""
-        return dict(zip(self._entries, self._prepare(list(self._entries)), strict=True))
+    def ask(self, workers: int) -> dict[str, Answer]:
+        """Return facts of machines for so many workers and the driver, or why one cannot be used.
 
-    def has(self, name: str, package: str) -> bool:
-        """Return whether the Python of a machine that was probed has a package."""
-        return self.links[name].call("package", name=package) is not None
+        Machines are asked in the inventory's order, each once, and no more than are needed; after
+        ASK_SECONDS no others are.
+        """
+        wanted = [] if self._driver is None else [self._driver]
+        rest = self._candidates()
+        good = 0
+        while rest and good < workers:
+            batch, rest = rest[: workers - good], rest[workers - good :]
+            wanted += batch
+            self._ask(wanted)
+            good += sum(not isinstance(self._answers[name], LaunchFailed) for name in batch)
+        return {name: self._answers[name] for name in wanted}
+
+    def builds(self, name: str) -> bool:
+        """Return whether the engines' Python environments are built on a machine."""
+        return self._entries[name].build
+
+    def unbuilt(self, names: Sequence[str], engine: str) -> dict[str, str | None]:
+        """Return why an engine's environment cannot be built on machines that were asked."""
+
+        def lacking(name: str) -> str | None:
+            link = self.links[name]
+            try:
+                return equipment.lacking(link, sshplace.cache(link, self._folder), engine)
+            except LaunchFailed as error:
+                return error.what
+
+        return self._each(lacking, names)
+
+    def unlimited(self, names: Sequence[str], what: str = "cpu_limit") -> dict[str, str | None]:
+        """Return why CPU limits cannot be held on machines that were asked, None where they can."""
+
+        def reason(name: str) -> str | None:
+            try:
+                told: str | None = self.links[name].call("quotas")
+            except LaunchFailed as error:
+                return error.what
+            return told
+
+        return self._each(reason, names)
+
+    def _each(
+        self, look: Callable[[str], str | None], names: Sequence[str]
+    ) -> dict[str, str | None]:
+        with ThreadPoolExecutor(max_workers=self._at_once) as pool:
+            return dict(zip(names, pool.map(look, names), strict=True))
+
+    def package(self, name: str, package: str) -> str | None:
+        """Return the folder of an engine's package that a machine told of when it was asked."""
+        packages: dict[str, str | None] = self.links[name].told["packages"]
+        return packages[package]
+
+    def equip(self, hosts: Sequence[Host], engine: str) -> None:
+        """Put an engine's Python environment in place where it is to be built, once a digest."""
+        building = [
+            host for host in hosts if isinstance(host, SshHost) and self._entries[host.name].build
+        ]
+        equipment.equip(building, engine, self._at_once)
 
     def acquire(self, count: int, owner: Owner) -> list[Host]:
         """Return hosts on prepared machines, an owner's first one for the driver.
@@ -110,11 +171,15 @@ class Inventory:
     def leftovers(self) -> Iterable[Leftover]:
         """List what carries a mark on the machines that answer; the others are warned of."""
         found: list[SshLeftover] = []
-        for name, told in self.probe().items():
-            if isinstance(told, LaunchFailed):
-                _log.warning("what may be left there is not known: %s", told)
-            else:
-                found += find(self.links[name], self._work(name))
+        seen: set[str] = set()
+        links = list(self.links.values())
+        for link, answer in zip(links, sshplace.ask(links, self._at_once), strict=True):
+            try:
+                if isinstance(answer, LaunchFailed):
+                    raise answer
+                found += find(link, sshplace.root(link, self._folder) / "work", seen)
+            except LaunchFailed as error:
+                _log.warning("what may be left there is not known: %s", error)
         return found
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
@@ -161,36 +226,22 @@ class Inventory:
         remedy = failures[0].remedy if failures else "list more hosts, or ask for fewer workers"
         return LaunchFailed(f"{what}: {said}" if said else what, remedy=remedy)
 
-    def _prepare(self, names: Sequence[str]) -> list[Machine | LaunchFailed]:
-        with ThreadPoolExecutor(max_workers=self._at_once) as pool:
-            return list(pool.map(self._prepared, names))
+    def _prepare(self, names: Sequence[str]) -> list[Answer]:
+        return sshplace.prepare([self.links[n] for n in names], self._folder, self._at_once)
 
-    def _prepared(self, name: str) -> Machine | LaunchFailed:
-        """Connect, ask for facts and make the work folder; what goes wrong is returned."""
-        link = self.links[name]
-        try:
-            link.connect()
-            self._facts[name] = link.call("facts")
-            link.call("folder", path=str(self._work(name)), free=LEAST_FREE)
-        except LaunchFailed as error:
-            return error
-        except OSError as error:
-            what = f"host {name}: its folder {self._folder} cannot be used: {error.strerror}"
-            return LaunchFailed(what, remedy="free space there, or say another folder")
-        return SshHost(link, self._facts[name], Path(), "", Owner(**_NOBODY), 0).machine()
-
-    def _work(self, name: str) -> Path:
-        return Path(str(self._facts[name]["home"])) / self._folder / "work"
+    def _ask(self, names: Sequence[str]) -> None:
+        """Ask those that were not asked yet, while there is time for it."""
+        fresh = [name for name in names if name not in self._answers]
+        if fresh and self._asking >= ASK_SECONDS:
+            what = f"was not asked: others took {self._asking:.0f} s to answer or not to"
+            late: dict[str, Answer] = {n: LaunchFailed(f"host {n} {what}") for n in fresh}
+            self._answers.update(late)
+            return
+        began = time.monotonic()
+        answers = sshplace.ask([self.links[name] for name in fresh], self._at_once)
+        self._asking += time.monotonic() - began
+        self._answers.update(zip(fresh, answers, strict=True))
 
     def _host(self, name: str, owner: Owner, index: int) -> SshHost:
-        """Make the marked folder: the owner's facts are written before anything else."""
-        link = self.links[name]
-        marked = self._work(name) / owner.mark
-        write(link, msgspec.json.encode(owner), str(marked / "owner.json"))
-        folder = marked / str(index)
-        link.call("folder", path=str(folder / "tmp"))
-        address = self._entries[name].internal or link.peer
-        return SshHost(link, self._facts[name], folder, address, owner, index)
-
-
-_NOBODY = {"study": "", "session": "", "cluster": ""}
+        internal = self._entries[name].internal
+        return sshplace.occupy(self.links[name], self._folder, owner, index, internal)

@@ -39,15 +39,21 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how to log in; ``name`` is the address as the study writes it."""
+    """Where and how to log in; ``name`` is the address as the study writes it.
+
+    ``target`` is where to connect to, if elsewhere; ``known_hosts`` a file, or the lines of one;
+    ``alias`` the name by which these know the host.
+    """
 
     name: str
     port: int
     user: str | None
     key: Path | None
-    known_hosts: Path
+    known_hosts: Path | bytes
     python: str
     passphrase: str | None = None
+    target: str | None = None
+    alias: str | None = None
 
     def __repr__(self) -> str:
         """Leave the passphrase out."""
@@ -82,6 +88,7 @@ class Link:
         self.address = address
         self.lost = ""  # why, once it is lost
         self.peer = ""  # the IP address that the connection went to
+        self.told: dict[str, Any] = {}  # the facts with which the agent greeted
         self.lost_after = lost_after
         self._lock = threading.Lock()
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -98,6 +105,9 @@ class Link:
             if self.lost:
                 raise HostLost(self.lost)
             answer = self._persist(request, timeout)
+        if "remedy" in answer:
+            what = f"host {self.address.name}: {answer['error']}"
+            raise LaunchFailed(what, remedy=answer["remedy"])
         if "error" in answer:
             raise OSError(answer["errno"], answer["error"])
         return answer["ok"]
@@ -158,7 +168,7 @@ class Link:
         """Log in and start the agent; HostLost where trying again may help, else LaunchFailed."""
         name = self.address.name
         try:
-            connection, process = in_loop(self._login(), CONNECT_SECONDS + 5)
+            connection, process, self.told = in_loop(self._login(), CONNECT_SECONDS + 5)
         except TimeoutError as error:
             raise HostLost(f"host {name} does not answer within {CONNECT_SECONDS:g} s") from error
         except OSError as error:
@@ -189,7 +199,7 @@ class Link:
 
     async def _login(
         self,
-    ) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes]]:
+    ) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
         import asyncssh
 
         known = self.address
@@ -199,9 +209,10 @@ class Link:
             options |= {"passphrase": known.passphrase}
         connection = await asyncio.wait_for(
             asyncssh.connect(
-                known.name,
+                known.target or known.name,
                 known.port,
-                known_hosts=str(known.known_hosts),
+                known_hosts=_known(known),
+                host_key_alias=known.alias,
                 config=None,
                 keepalive_interval=KEEPALIVE_SECONDS,
                 login_timeout=CONNECT_SECONDS,
@@ -210,15 +221,16 @@ class Link:
             CONNECT_SECONDS,
         )
         try:
-            return connection, await asyncio.wait_for(self._boot(connection), CONNECT_SECONDS)
+            process, told = await asyncio.wait_for(self._boot(connection), CONNECT_SECONDS)
+            return connection, process, told
         except BaseException:
             connection.abort()
             raise
 
     async def _boot(
         self, connection: asyncssh.SSHClientConnection
-    ) -> asyncssh.SSHClientProcess[bytes]:
-        """Send the agent; it says hello by answering its first request."""
+    ) -> tuple[asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
+        """Send the agent; it says hello with its facts."""
         import shlex
 
         command = f"exec {shlex.quote(self.address.python)} -I -u -c {shlex.quote(_BOOT)}"
@@ -226,18 +238,23 @@ class Link:
         source = sent.program()
         process.stdin.write(f"{len(source)}\n".encode() + source)
         process.stdin.write(b'{"op": "facts"}\n')
-        if not await process.stdout.readline():
+        if not (hello := await process.stdout.readline()):
             said = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
             raise LaunchFailed(
                 f"host {self.address.name}: {self.address.python} does not run: {said}",
                 remedy="say python = the path of an interpreter over there",
             )
-        return process
+        return process, json.loads(hello)["ok"]
 
     def _drop(self) -> None:
         connection, self._connection, self._agent = self._connection, None, None
         if connection is not None:
             _running().call_soon_threadsafe(connection.abort)
+
+
+def _known(address: Address) -> str | bytes:
+    given = address.known_hosts
+    return given if isinstance(given, bytes) else str(given)
 
 
 def _ssh_errors() -> tuple[type[Exception], ...]:

@@ -23,7 +23,7 @@ import msgspec
 
 from bench.contracts import Host, Leftover, MetricSource
 from bench.errors import LaunchFailed
-from bench.hosts import Room, agent, facts, processes
+from bench.hosts import Room, agent, agentfiles, facts, processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
 from bench.hosts.spawned import LocalProcess
 from bench.model import Machine, Owner, Shape
@@ -82,7 +82,7 @@ class LocalHost:
 
     def run(self, argv: Sequence[str], timeout: float = 60.0) -> tuple[int, str]:
         """Run a short command; return its exit code and output (124: it took too long)."""
-        code, text = agent.run(list(argv), timeout)
+        code, text = agentfiles.run(list(argv), timeout)
         return code, text
 
     def package(self, name: str) -> Path | None:

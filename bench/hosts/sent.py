@@ -1,4 +1,4 @@
-"""The agent as one program: those modules of ours that it needs, standard library only."""
+"""The agent as one program: those modules of ours that it needs, standard library only besides."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import functools
 import importlib.util
 from pathlib import Path
 
-MODULES = ("bench.hosts.kernel", "bench.hosts.agent")
+MODULES = (
+    "bench.errors",
+    "bench.hosts.kernel",
+    "bench.hosts.cgroups",
+    "bench.hosts.agentfiles",
+    "bench.hosts.agentbuild",
+    "bench.hosts.agent",
+)
 PACKAGES = ("bench", "bench.hosts")
 
 _LOADER = """
 import sys, types
+if sys.version_info < (3, 10):
+    sys.exit("it is Python %d.%d, and 3.10 or newer is needed" % sys.version_info[:2])
 for name, text in sources:
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
+import hashlib
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -11,11 +13,16 @@ from pathlib import Path
 
 from bench.errors import HostLost, LaunchFailed
 from bench.hosts import agent, facts, processes
+from bench.hosts.cgroups import PREFIX
 from bench.hosts.link import Link
 from bench.model import Machine, Owner, Shape
 
 PIECE = 1 << 18  # bytes of a file in one request
 LOOKS = (0.05, 0.5)  # seconds between looks at a process: at first, and later
+_FIND = (
+    "import importlib.util,os,sys;s=importlib.util.find_spec(sys.argv[1]);"
+    "print(os.path.dirname(s.origin) if s and s.origin else '')"
+)
 
 
 def owner_value(owner: Owner) -> str:
@@ -68,29 +75,28 @@ class SshProcess:
 
 
 class SshHost:
-    """A worker's or driver's place on a machine that is reached by SSH."""
+    """A worker's or driver's place on a machine that is reached by SSH.
 
-    def __init__(
-        self,
-        link: Link,
-        told: Mapping[str, object],
-        folder: Path,
-        address: str,
-        owner: Owner,
-        index: int,
-    ) -> None:
-        """Take an existing marked ``folder``; ``told`` are the agent's facts."""
+    ``python`` is the interpreter that the engines' programs run on, the agent's unless one was
+    built; ``cache`` is the folder of things that are named by their digest, nobody's.
+    """
+
+    def __init__(self, link: Link, root: Path, address: str, owner: Owner, index: int) -> None:
+        """Take the marked folder ``<root>/work/<mark>/<index>``, which exists."""
         self.link = link
         self.address = address
         self.owner = owner
         self.index = index
-        self.python = str(told["python"])
-        self.folder = folder
-        self._machine = facts.as_machine(told)
+        self.python = str(link.told["python"])
+        self.folder = root / "work" / owner.mark / str(index)
+        self.cache = root / "cache"
+        self._machine = facts.as_machine(link.told)
+        self._group: list[str] = []  # its control group's folders
+        self._limited = False
         self._numbers = itertools.count(1)
         self._names: set[str] = set()
         self._outputs: list[str] = []
-        self._temporary = str(folder / "tmp")
+        self._temporary = str(self.folder / "tmp")
 
     @property
     def name(self) -> str:
@@ -117,8 +123,11 @@ class SshHost:
 
     def package(self, name: str) -> Path | None:
         """Return the folder of a package that the Python over there has, or None."""
-        found = self.link.call("package", name=name)
-        return Path(found) if found is not None else None
+        if self.python == self.link.told["python"]:
+            found = self.link.call("package", name=name)
+            return Path(found) if found is not None else None
+        code, text = self.run([self.python, "-I", "-c", _FIND, name])
+        return Path(text.strip()) if code == 0 and text.strip() else None
 
     def variable(self, name: str) -> str | None:
         """Return an environment variable as a login by SSH has it."""
@@ -131,19 +140,42 @@ class SshHost:
         return answer
 
     def limit(self, shape: Shape) -> None:
-        """Refuse a CPU limit: it cannot be held over SSH."""
-        if shape.cpu_limit is not None:
+        """Hold processes spawned from now on to ``shape.cpu_limit``; else only count their CPU."""
+        reason = self.link.call("quotas")
+        if shape.cpu_limit is not None and reason is not None:
             raise LaunchFailed(
-                f"cpu_limit = {shape.cpu_limit:g} cannot be held on host {self.name}",
-                remedy="drop cpu_limit",
+                f"cpu_limit = {shape.cpu_limit:g} cannot be held on host {self.name}: {reason}",
+                remedy="drop cpu_limit, or log in as a user who may write control groups",
             )
+        self._limited = shape.cpu_limit is not None
+        if reason is None:
+            self._group = self._group_of(shape.cpu_limit)
+
+    def _group_of(self, cores: float | None) -> list[str]:
+        """Make the host's control group, or the one that there is already hold other cores."""
+        if self._group:
+            self.link.call("change", folders=self._group, cores=cores)
+            return self._group
+        name = f"{PREFIX}{self.owner.mark}.{self.index}"
+        return list(self.link.call("limit", name=name, cores=cores))
 
     def put(self, source: Path, path: str) -> Path:
-        """Copy a file to ``path`` below the host's folder."""
+        """Copy a file to ``path`` below the host's folder; its bytes travel once a digest."""
         target = self.folder / path
         if ".." in target.parts or not target.is_relative_to(self.folder):
             raise LaunchFailed(f"{path!r} leaves the host's folder", remedy="use a path below it")
-        write(self.link, source.read_bytes(), str(target))
+        data = source.read_bytes()
+        fresh = f"{target}.arriving"
+        known, kept = hashlib.sha256(data).hexdigest(), str(self.cache / "files")
+        place = functools.partial(
+            self.link.call, "place", target=str(target), cache=kept, digest=known
+        )
+        try:
+            if not place():
+                write(self.link, data, fresh)
+                place(fresh=fresh)
+        except OSError as error:
+            raise unwritable(self.link, target.name, error) from error
         return target
 
     def get(self, path: Path, target: Path) -> None:
@@ -158,16 +190,31 @@ class SshHost:
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> SshProcess:
         """Start a process in a session of its own; its output goes to ``<name>.log``."""
-        process = self._start(name, argv, env, self.marks)
+        process = self._start(name, argv, env, self.marks, self._group)
         self._outputs.append(str(process.output))
         return process
 
+    def throttled(self) -> float | None:
+        """Return the seconds that quotas around the host's own group took, where it is known."""
+        if self._limited:
+            return None
+        try:
+            seconds: float | None = self.link.call("throttled")
+        except HostLost:
+            return None
+        return seconds
+
     def beside(self, name: str, argv: Sequence[str]) -> SshProcess:
         """Start a process that is not the host's work: its CPU time is nobody's."""
-        return self._start(name, argv, {}, {processes.OWNER: owner_value(self.owner)})
+        return self._start(name, argv, {}, {processes.OWNER: owner_value(self.owner)}, [])
 
     def _start(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str], marks: Mapping[str, str]
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        marks: Mapping[str, str],
+        group: Sequence[str],
     ) -> SshProcess:
         number = next(self._numbers)
         output = self.folder / f"{name}.log"
@@ -179,7 +226,12 @@ class SshHost:
         full |= {**marks, processes.PROCESS: mark}
         try:
             known = self.link.call(
-                "spawn", argv=list(argv), env=full, cwd=str(self.folder), output=str(output)
+                "spawn",
+                argv=list(argv),
+                env=full,
+                cwd=str(self.folder),
+                output=str(output),
+                group=list(group),
             )
         except OSError as error:
             what = f"{Path(argv[0]).name} did not start on host {self.name}: {error.strerror}"
@@ -187,18 +239,23 @@ class SshHost:
         return SshProcess(self.link, known, output, mark)
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time of living processes and ended ones; None on a lost host."""
-        if not self._outputs:
+        """Return its group's CPU time, else that of living and ended processes, if known."""
+        if not self._group and not self._outputs:
             return None
         try:
-            return float(self.link.call("cpu", marks=self.marks, outputs=self._outputs))
+            seconds: float | None = self.link.call(
+                "cpu", marks=self.marks, outputs=self._outputs, group=self._group
+            )
         except HostLost:
             return None
+        return seconds
 
     def close(self) -> None:
-        """End its processes and remove its folder; on a lost host both stay, marked."""
+        """End its processes, remove group and folder; on a lost host all stay, marked."""
+        groups = [self._group] if self._group else []
         with contextlib.suppress(HostLost):
-            end(self.link, self.marks)
+            end(self.link, self.marks, groups)
+            self._group = []
             self.link.call("remove", path=str(self.folder))
 
     def leave(self) -> None:
@@ -207,9 +264,12 @@ class SshHost:
             self.link.call("vacate", path=str(self.folder.parent))
 
 
-def end(link: Link, marks: Mapping[str, str]) -> None:
-    """End all that carries the marks over there; LaunchFailed names what would not die."""
-    left = link.call("end", marks=dict(marks), timeout=agent.LIMIT + 15)
+def end(link: Link, marks: Mapping[str, str], groups: Sequence[Sequence[str]] = ()) -> None:
+    """End all that carries the marks or is in the groups over there, and remove the groups.
+
+    A group is the list of its folders. LaunchFailed names what would not die.
+    """
+    left = link.call("end", marks=dict(marks), groups=list(groups), timeout=agent.LIMIT + 15)
     if left:
         raise LaunchFailed(
             f"host {link.address.name}: {len(left)} processes did not end within"
@@ -225,9 +285,13 @@ def write(link: Link, data: bytes, path: str) -> None:
         try:
             link.call("write", path=path, data=piece, offset=offset)
         except OSError as error:
-            what = f"host {link.address.name}: {Path(path).name} cannot be written"
-            remedy = "free space there, or say another folder"
-            raise LaunchFailed(f"{what}: {error.strerror}", remedy=remedy) from error
+            raise unwritable(link, Path(path).name, error) from error
+
+
+def unwritable(link: Link, name: str, error: OSError) -> LaunchFailed:
+    """Return what to raise when a file cannot be written over there."""
+    what = f"host {link.address.name}: {name} cannot be written: {error.strerror}"
+    return LaunchFailed(what, remedy="free space there, or say another folder")
 
 
 def read_pieces(link: Link, path: str, offset: int) -> list[bytes]:

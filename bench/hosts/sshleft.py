@@ -8,19 +8,22 @@ from pathlib import Path
 import msgspec
 
 from bench.hosts import processes
+from bench.hosts.cgroups import PREFIX
 from bench.hosts.link import Link
 from bench.hosts.ssh import end, owner_value
 from bench.model import Owner
+from bench.units import plural
 
 
 class SshLeftover:
-    """Everything of one owner on one machine: processes of this user, and a folder."""
+    """Everything of one owner on one machine: this user's processes, a folder, control groups."""
 
     def __init__(self, link: Link, owner: Owner) -> None:
         """Start with nothing found."""
         self.owner = owner
         self.count = 0
         self.folder: Path | None = None
+        self.groups: list[list[str]] = []  # the folders of each
         self._link = link
 
     def describe(self) -> str:
@@ -28,31 +31,54 @@ class SshLeftover:
         noun = "process" if self.count == 1 else "processes"
         parts = [f"{self.count} {noun}"] if self.count else []
         parts += ["1 folder"] if self.folder is not None else []
+        parts += [plural(len(self.groups), "control group")] if self.groups else []
         study = self.owner.study or "unknown"
         whose = f"of study {study}, session {self.owner.session}"
         return f"{', '.join(parts)} {whose} on host {self._link.address.name}"
 
     def remove(self) -> None:
-        """End the processes, then remove the folder; returns when they are gone."""
-        if self.count:
-            end(self._link, {processes.OWNER: owner_value(self.owner)})
+        """End the processes, then remove groups and folder; returns when they are gone."""
+        if self.count or self.groups:
+            marks = {processes.OWNER: owner_value(self.owner)} if self.count else {}
+            end(self._link, marks, self.groups)
         if self.folder is not None:
             self._link.call("remove", path=str(self.folder))
 
 
-def find(link: Link, work: Path) -> Iterable[SshLeftover]:
-    """Return one entry an owner, from folders below ``work``, then from processes."""
+def find(link: Link, work: Path, seen: set[str]) -> Iterable[SshLeftover]:
+    """Return one entry an owner, from folders below ``work``, processes and control groups.
+
+    ``seen`` are the places that were looked at through other addresses: two of them may be one
+    machine. Those that are new are added.
+    """
+    told = link.call("left", root=str(work))
     found: dict[str, SshLeftover] = {}
-    for name, text in link.call("folders", root=str(work)).items():
+
+    def entry(owner: Owner) -> SshLeftover:
+        return found.setdefault(owner.mark, SshLeftover(link, owner))
+
+    folders = told["folders"] if _new(told["place"], seen) else {}
+    for name, text in folders.items():
         if (owner := _folder_owner(name, text)) is not None:
-            found.setdefault(owner.mark, SshLeftover(link, owner)).folder = work / name
-    for value, count in link.call("owners").items():
+            entry(owner).folder = work / name
+    counts = told["owners"] if _new(told["space"], seen) else {}
+    for value, count in counts.items():
         study, session, cluster = (["", "", *value.rsplit("/", 2)])[-3:]
-        owner = Owner(study=study, session=session, cluster=cluster)
-        entry = found.setdefault(owner.mark, SshLeftover(link, owner))
-        entry.owner = owner  # the processes' own word, by which they are ended
-        entry.count = count
+        one = entry(Owner(study=study, session=session, cluster=cluster))
+        one.owner = Owner(study=study, session=session, cluster=cluster)  # by which they are ended
+        one.count = count
+    for name, (place, paths) in told["groups"].items():
+        parts = name.removeprefix(PREFIX).rsplit(".", 2)
+        if len(parts) == 3 and _new(place, seen):
+            entry(Owner(study="", session=parts[0], cluster=parts[1])).groups.append(paths)
     return list(found.values())
+
+
+def _new(place: str, seen: set[str]) -> bool:
+    """Return whether a place is looked at for the first time."""
+    new = place not in seen
+    seen.add(place)
+    return new
 
 
 def _folder_owner(name: str, text: str) -> Owner | None:

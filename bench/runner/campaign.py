@@ -87,6 +87,7 @@ def run(
         session = new_session(prepared.study, prepared.folder, campaign)
         lock = session_lock(session.session)
         lock.acquire()
+        kept = sweep.keep(session.session, prepared.study)
         journal = store.journal(session)
         try:
             runs = results.of_campaign(campaign) if campaign else []
@@ -102,6 +103,8 @@ def run(
             return work.run(plan, wanted, where)
         finally:
             journal.close()
+            if kept is not None:
+                kept.unlink(missing_ok=True)
             lock.remove()
 
 

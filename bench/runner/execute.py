@@ -6,12 +6,12 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench.contracts import Cluster, Execution, Outcome
+from bench.contracts import Cluster, Execution, MetricSource, Outcome, Witness
 from bench.errors import Stopped, StorageFailed
-from bench.model import Job, Run
+from bench.model import Job, Mark, Run
 from bench.runner.verdict import Attempt, judge
 from bench.store import Store
 from bench.telemetry import contention
@@ -52,6 +52,7 @@ def execute(
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
+            outcome.happened = _happened(sources)
             _contention(attempt, outcome, folder)
     except BaseException:
         execution.cancel()
@@ -62,6 +63,10 @@ def execute(
         run = judge(attempt, outcome, timed_out=timed_out)
         store.keep(attempt.run)
     return run
+
+
+def _happened(sources: Sequence[MetricSource]) -> tuple[Mark, ...]:
+    return tuple(mark for one in sources if isinstance(one, Witness) for mark in one.marks())
 
 
 def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:

@@ -14,6 +14,7 @@ from bench.manifest import Manifest
 from bench.model import Bundle, Case, Job, Need, Study
 from bench.plan import Auto, Fixed
 from bench.store import Index
+from bench.units import plural
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,8 @@ def prepare(study: Study, folder: Path) -> Prepared:
     skipped: dict[int, str] = {}
     for position, case in enumerate(study.cases):
         job = _job(case, "check", found[case.use])
-        for finding in places[case.environment].check(job, need(case)):
+        place = places[case.environment]
+        for finding in [*_too_many(study, place, case), *place.check(job, need(case))]:
             findings[finding] = None
             if finding.severity == "error":
                 skipped.setdefault(position, finding.what)
@@ -84,6 +86,18 @@ def prepare(study: Study, folder: Path) -> Prepared:
         findings=tuple(findings),
         skipped=skipped,
     )
+
+
+def _too_many(study: Study, place: Environment, case: Case) -> list[Finding]:
+    """Say that a case takes more machines than the study allows at a time."""
+    most = study.limit_machines
+    wanted = place.machines(need(case))
+    if most is None or wanted <= most:
+        return []
+    what = f"{plural(case.workers, 'worker')} on {case.environment} take {wanted} machines;"
+    what += f" limits.machines = {most}"
+    remedy = "ask for fewer workers, or raise the limit"
+    return [Finding(severity="error", scope="cell", what=what, remedy=remedy)]
 
 
 def need(case: Case) -> Need:

@@ -8,6 +8,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
+
 from bench.ids import new_id, utc_now
 from bench.model import Session, Study
 from bench.places import host_id
@@ -20,10 +22,11 @@ def new_session(study: Study, folder: Path, campaign: str | None) -> Session:
     or None for a new one."""
     session = new_id()
     commit, dirty = _commit(folder)
+    recorded = tuple(one.recorded() for one in study.environments)
     return Session(
         session=session,
         campaign=campaign or session,
-        study=study,
+        study=msgspec.structs.replace(study, environments=recorded),
         started_at=utc_now(),
         host=host_id(),
         benchcast=_version("benchcast") or "unknown",

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
 
 from bench.contracts import Environment, Leftover
-from bench.model import Session
-from bench.places import host_id, session_alive
+from bench.model import EnvironmentSpec, Session, Study
+from bench.places import host_id, keep_settings, kept_settings, session_alive
 from bench.store import Results, Store
 
 
 def dead(session: Session) -> bool:
     """Return whether a session is surely over: its lock, on its own host, can be taken."""
     return session.host == host_id() and not session_alive(session.session)
+
+
+def keep(session: str, study: Study) -> Path | None:
+    """Keep a session's environments whole while it lives, where its record holds less."""
+    if not any(one.unrecorded for one in study.environments):
+        return None
+    return keep_settings(session, msgspec.json.encode(study.environments))
+
+
+def kept(session: Session) -> tuple[EnvironmentSpec, ...]:
+    """Return the environments of a session, whole where they were kept here, else as recorded."""
+    data = kept_settings(session.session) if session.host == host_id() else None
+    try:
+        return msgspec.json.decode(data or b"", type=tuple[EnvironmentSpec, ...])
+    except msgspec.MsgspecError:  # nothing was kept, or it is torn
+        return session.study.environments
 
 
 def leftovers(results: Results, environments: Iterable[Environment]) -> list[Leftover]:

@@ -51,7 +51,7 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
-        marks=tuple(Mark(at=utc_now(), kind=kind, text=text) for kind, text in outcome.marks),
+        marks=_marks(outcome),
         contention=outcome.contention,
         workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
@@ -61,6 +61,12 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         artefacts=first.artefacts,
         spans=attempt.spans,
     )
+
+
+def _marks(outcome: Outcome) -> tuple[Mark, ...]:
+    now = utc_now()
+    found = [Mark(at=now, kind=kind, text=text) for kind, text in outcome.marks]
+    return (*found, *outcome.happened)
 
 
 def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:

@@ -7,6 +7,7 @@ allowed and the nearest right name.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict
 
 from bench.errors import StudyError
 from bench.model import Study
@@ -42,6 +43,11 @@ KEYS = (
 )
 
 
+class _Limits(TypedDict):
+    limit_time: float | None
+    limit_machines: int | None
+
+
 def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
     """Return the study of a file, checked and expanded.
 
@@ -69,7 +75,7 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
         environments=tuple(place.spec for place in places),
         cases=tuple(found.cases),
         unplanned=tuple(found.unplanned),
-        limit_time=_limit_time(top.table("limits")),
+        **_limits(top.table("limits")),
     )
 
 
@@ -97,6 +103,9 @@ def _work(top: Table) -> Work:
     return Work(passes, warmups)
 
 
-def _limit_time(limits: Table) -> float | None:
-    limits.known(("time",))
-    return limits.need("time", values.above_zero) if limits.data else None
+def _limits(limits: Table) -> _Limits:
+    limits.known(("time", "machines"))
+    return {
+        "limit_time": limits.get("time", values.above_zero, None),
+        "limit_machines": limits.get("machines", values.whole(1), None),
+    }

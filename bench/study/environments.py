@@ -70,6 +70,8 @@ def _environment(entry: Table, top: Table, sites: Mapping[str, Table], kinds: Ki
             name=merged.get("name", values.name, default_name),
             kind=kind,
             settings=_settings(merged, kind, kinds),
+            unkeyed=getattr(kinds[kind], "unkeyed", ()),
+            unrecorded=getattr(kinds[kind], "unrecorded", ()),
         ),
         engines=_engines(kinds[kind]),
         axes=_axes(merged),
@@ -151,7 +153,10 @@ def _settings_error(
     key = path.strip("`").removeprefix("$").removeprefix(".")
     text = what.replace("`", "'")
     if key in getattr(struct, "secrets", ()):
-        text = 'a secret is never written into a study; say { env = "NAME" } or { file = "PATH" }'
+        text = (
+            'a secret is never written into a study; say { env = "NAME" }, { file = "PATH" } '
+            'or { keyring = "SERVICE/USER" }'
+        )
     elif key in merged.data:
         text = f"{show(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
     head, dot, rest = key.partition(".")

@@ -173,7 +173,7 @@ def _identity(case: Case, environment: Environment) -> str:
             case.use,
             case.params,
             [data.generator or data.name, data.params],
-            [environment.spec.kind, environment.spec.settings],
+            [environment.spec.kind, environment.spec.keyed()],
             [case.workers, case.worker, case.driver, case.conf],
             [case.passes, case.stages],
         ]

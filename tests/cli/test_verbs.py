@@ -111,7 +111,7 @@ def test_list_and_doctor_say_what_there_is(work: Path) -> None:
     assert {"spark-logistic-regression", "tensorflow-logistic-regression"} <= set(
         listed["workloads"]
     )
-    assert listed["environments"] == ["fake", "local"]
+    assert listed["environments"] == ["fake", "local", "ssh", "vsphere"]
     healthy = json.loads(benchcast("doctor", "--json").stdout)
     assert any("Python" in one["what"] for one in healthy["findings"])
     study = str(write(work, workers=[3], more="capacity = 1"))
@@ -124,3 +124,16 @@ def test_cleanup_has_nothing_to_do_after_a_good_end(work: Path) -> None:
     benchcast("run", study)
     assert "nothing was left behind" in benchcast("cleanup", study).stdout
     assert json.loads(benchcast("cleanup", "--json").stdout)["data"]["found"] == []
+
+
+def test_cleanup_goes_on_where_it_cannot_look(work: Path) -> None:
+    benchcast("run", str(write(work)))
+    (file,) = Path("results/fake").glob("*.jsonl")
+    head, *rest = file.read_text().splitlines()
+    session = json.loads(head)
+    settings = {"hosts": ["nowhere"], "known_hosts": "none"}
+    session["study"]["environments"].append({"name": "rack", "kind": "ssh", "settings": settings})
+    file.write_text("\n".join([json.dumps(session), *rest, ""]))
+    done = benchcast("cleanup")
+    assert (done.returncode, "nothing was left behind" in done.stdout) == (0, True)
+    assert "not looked at: rack: " in done.stderr

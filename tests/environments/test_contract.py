@@ -13,10 +13,12 @@ from bench import environments
 from bench.contracts import Adaptable, Environment, Leftover
 from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
 from bench.telemetry import benchlog
+from tests.conftest import absent
 from tests.hosts import sshd
+from tests.labs import clones, hosts, vcenter
 
 COMMON = Path(__file__).parents[2] / "workloads" / "_common"
-OWNER = Owner(study="contract", session="20260101T000000-contra", cluster="c1")
+OWNER = Owner(study="contract", session="260101-000000000-c0de", cluster="c1")
 MAIN = """
 import json, os, time
 from _common.emitter import Report
@@ -67,6 +69,11 @@ KINDS = [
         Kind(kind="ssh", engine="spark"),
         id="ssh-spark",
         marks=[pytest.mark.real, pytest.mark.timeout(600)],
+    ),
+    pytest.param(
+        Kind(kind="vsphere", engine="tensorflow"),
+        id="vsphere-tensorflow",
+        marks=[pytest.mark.lab, pytest.mark.alone],
     ),
 ]
 
@@ -134,6 +141,12 @@ def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[Bed]:
             pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
             server = stack.enter_context(sshd.running(work / "sshd"))
             kind = msgspec.structs.replace(kind, settings=server.settings())
+        if kind.kind == "vsphere":
+            pytest.importorskip("pyVmomi", reason="pip install 'benchcast[vsphere]'")
+            if reason := vcenter.missing() or hosts.missing():
+                absent(f"the lab ({reason})", "make lab")
+            place = stack.enter_context(clones.site(work))
+            kind = msgspec.structs.replace(kind, settings=place.settings())
         made = Bed(kind, work)
         yield made
         assert [left.describe() for left in made.left()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -14,7 +15,13 @@ import pytest
 from bench import environments, study, workloads
 from bench.environments.ssh import SshEnvironment
 from bench.errors import EnvironmentUnfit, LaunchFailed, StudyError
-from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+from bench.hosts import facts
+from bench.hosts.cgroups import Cgroups
+from bench.hosts.link import Link
+from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape, Study
+from bench.plan import Fixed
+from bench.runner import sweep
+from bench.runner.session import new_session
 from tests.hosts import sshd
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
@@ -63,6 +70,9 @@ def need(workers: int, *, engine: str = "tensorflow", memory: int = GIB, cores: 
         ("hosts = []", "hosts"),
         ('hosts = ["a"]\nport = 0', "port"),
         ('hosts = ["a"]\npassphrase = "literal"', "passphrase"),
+        ('hosts = ["a"]\npassphrase = {}', "passphrase"),
+        ('hosts = [{ address = "a", memory = "much" }]', "is not an amount of memory"),
+        ('hosts = [{ address = "a", price = "cheap" }]', '"0.42 EUR/h" is'),
         ('hosts = ["a"]\nfolder = "../elsewhere"', "folder"),
         ('hosts = [{ address = "a", prot = 22 }]', "prot"),
         ('hosts = ["a"]\nstrict_host_key_checking = false', "strict_host_key_checking"),
@@ -83,7 +93,6 @@ def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -
         ({"driver_host": "b"}, "none of the hosts"),
         ({"known_hosts": str(tmp_path / "none")}, "there is no such file"),
         ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
-        ({"passphrase": {}}, "either env or file"),
         ({"passphrase": {"file": str(tmp_path / "none")}}, "cannot be read"),
     ):
         with pytest.raises(EnvironmentUnfit, match=said):
@@ -114,7 +123,7 @@ def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
     assert there.check(JOB, need(3)) == []
     (few,) = there.check(JOB, need(4))
     assert str(few) == "4 workers: there are 3 hosts; list more hosts, or ask for fewer workers"
-    lacking = [finding.what for finding in there.check(JOB, need(1, memory=1 << 50, cores=9999))]
+    lacking = [finding.what for finding in there.check(JOB, need(3, memory=1 << 50, cores=9999))]
     assert any("host 127.0.0.2 has" in what and "GiB" in what for what in lacking)
     assert any("worker.cores = 9999: host 127.0.0.3 has" in what for what in lacking)
     (heap, *_) = there.check(JOB, need(1, engine="spark", memory=200 << 20))
@@ -125,12 +134,135 @@ def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
 def test_hosts_that_do_not_answer_are_warned_of(server: sshd.Sshd) -> None:
     hosts = ["127.0.0.1", {"address": "127.0.0.2", "port": 1}]
     there = build(server.settings(hosts=hosts))
-    (warned,) = there.check(JOB, need(1))
-    assert warned.severity == "warning"
+    assert there.check(JOB, need(1)) == []
+    warned, against = there.check(JOB, need(2))
+    assert (warned.severity, against.severity) == ("warning", "error")
     assert "host 127.0.0.2 cannot be reached" in warned.what
-    against = [one for one in there.check(JOB, need(2)) if one.severity == "error"]
-    assert [one.what for one in against] == ["2 workers: 1 hosts can be used"]
+    assert against.what == "2 workers: 1 host can be used"
     there.inventory.close()
+
+
+def test_no_more_hosts_are_asked_than_are_needed(
+    server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    connect = Link.connect
+
+    def counted(link: Link) -> None:
+        asked.append(link.address.name)
+        connect(link)
+
+    monkeypatch.setattr(Link, "connect", counted)
+    there = build(server.settings())
+    there.check(JOB, need(4))
+    assert asked == []
+    there.check(JOB, need(1))
+    there.check(JOB, need(1, engine="spark"))
+    assert asked == ["127.0.0.1"]
+    there.check(JOB, need(2))
+    assert asked == ["127.0.0.1", "127.0.0.2"]
+    monkeypatch.setattr("bench.hosts.inventory.ASK_SECONDS", 0.0)
+    findings = there.check(JOB, need(3))
+    assert asked == ["127.0.0.1", "127.0.0.2"]
+    assert "host 127.0.0.3 was not asked" in findings[0].what
+    there.inventory.close()
+
+
+def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
+    machine = facts.machine()
+    true = {"address": "127.0.0.1", "cores": machine.cores, "price": "0.42 EUR/h"}
+    true["memory"] = f"{math.ceil(machine.memory / GIB)} GiB"
+    false = {"address": "127.0.0.2", "cores": machine.cores + 1, "memory": "1 TiB"}
+    there = build(server.settings(hosts=[true, false]))
+    cores, memory = there.check(JOB, need(2))
+    assert f"127.0.0.2: cores = {machine.cores + 1} is said, it has {machine.cores}" in cores.what
+    assert '127.0.0.2: memory = "1 TiB" is said, it has' in memory.what
+    assert {cores.severity, memory.severity} == {"warning"}
+    there.inventory.close()
+
+
+def test_a_refused_cpu_limit_is_a_finding(
+    server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = build(server.settings())
+    small = msgspec.structs.replace(need(1), worker=Shape(memory=GIB, cpu_limit=0.5))
+    if (reason := Cgroups().available()) is None:
+        assert there.check(JOB, small) == []
+    else:
+        (finding,) = there.check(JOB, small)
+        assert str(finding).startswith(f"cpu_limit cannot be held on host 127.0.0.1: {reason}")
+        assert (finding.severity, finding.scope) == ("error", "cell")
+    there.inventory.close()
+
+
+STUDY = """
+title = "t"
+workers = 1
+[[workload]]
+use = "tensorflow-logistic-regression"
+dataset = "flights"
+[[environment]]
+kind = "ssh"
+name = "rack"
+"""
+
+
+def loaded(folder: Path, settings: str) -> Study:
+    """The study of these settings."""
+    file = folder / "rack.toml"
+    file.write_text(STUDY + settings)
+    return study.load(file, environments.kinds(), workload=workloads.manifest)
+
+
+def test_how_one_logs_in_is_no_part_of_a_cell_and_in_no_record(tmp_path: Path) -> None:
+    plain = loaded(tmp_path, 'hosts = ["a", "b"]')
+    dressed = loaded(
+        tmp_path,
+        """
+        hosts = [{ address = "a", user = "jane", key = "/home/jane/a", cores = 4 }, "b"]
+        user = "john"
+        key = "/home/john/b"
+        passphrase = { file = "/home/john/c" }
+        known_hosts = "/home/john/d"
+        port = 2222
+        folder = "john"
+        spares = 0
+        at_once = 3
+        """,
+    )
+    other = loaded(tmp_path, 'hosts = ["a", "c"]')
+    keys = []
+    for one in (plain, dressed, other):
+        made = Fixed(one, {"tensorflow-logistic-regression": "b"}, {})
+        keys.append([cell.key for cell in made.cells])
+    assert keys[0] == keys[1]
+    assert not set(keys[0]) & set(keys[2])
+    text = msgspec.json.encode(new_session(dressed, tmp_path, None)).decode()
+    assert '"address":"a","cores":4' in text
+    for word in ("jane", "john", "2222"):
+        assert word not in text
+
+
+def test_what_is_not_recorded_is_a_setting_of_its_kind() -> None:
+    for struct in environments.kinds().values():
+        names = {field.encode_name for field in msgspec.structs.fields(struct)}
+        for path in (*getattr(struct, "unkeyed", ()), *getattr(struct, "unrecorded", ())):
+            assert path.partition(".")[0] in names
+
+
+def test_a_killed_session_leaves_what_cleanup_needs(tmp_path: Path) -> None:
+    whole = loaded(tmp_path, 'hosts = ["a"]\nuser = "jane"')
+    session = new_session(whole, tmp_path, None)
+    assert sweep.kept(session) == session.study.environments
+    path = sweep.keep(session.session, whole)
+    assert path is not None
+    try:
+        (kept,) = sweep.kept(session)
+        assert kept.settings["user"] == "jane"
+        assert kept.recorded() == session.study.environments[0]
+        assert path.stat().st_mode & 0o077 == 0
+    finally:
+        path.unlink()
 
 
 def test_the_driver_stands_where_it_is_told(server: sshd.Sshd) -> None:

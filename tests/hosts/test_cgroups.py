@@ -85,6 +85,18 @@ def test_version_2_finds_the_delegated_ancestor(tmp_path: Path) -> None:
     assert (made / "cpu.max").read_text() == "max 100000\n"
 
 
+def test_groups_of_other_logins_are_found_too(tmp_path: Path) -> None:
+    groups = v1(tmp_path)
+    groups.create("benchcast.s.c.1", None)
+    for name in ("cpu", "cpuacct"):
+        (tmp_path / name / "session-2" / "benchcast.s.c.2").mkdir(parents=True)
+    (tmp_path / "cpu" / "others").mkdir()
+    assert list(groups.marked()) == ["benchcast.s.c.1"]
+    found = groups.everywhere()
+    assert list(found) == ["benchcast.s.c.1", "benchcast.s.c.2"]
+    assert [len(group.folders) for group in found.values()] == [2, 2]
+
+
 def test_reasons_why_it_cannot(tmp_path: Path) -> None:
     groups, _ = v2(tmp_path / "two", controllers="memory")
     assert "hands on the cpu controller" in (groups.available() or "")

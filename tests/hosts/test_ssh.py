@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.errors import EnvironmentUnfit, HostLost, LaunchFailed
-from bench.hosts import facts
+from bench.hosts import agent, facts, sent
+from bench.hosts.cgroups import Cgroups
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Address, Link, known_hosts
 from bench.hosts.ssh import SshHost
@@ -25,6 +28,21 @@ pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 pytestmark = pytest.mark.alone
 
 OWNER = Owner(study="a study", session="20260101T000000-sshssh", cluster="c1")
+
+
+def test_the_agent_needs_the_standard_library_only() -> None:
+    source = sent.program()
+    boot = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+    told = b'{"op": "facts"}\n{"op": "read", "path": "/none", "offset": 0, "size": 1}\n'
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", boot],
+        input=f"{len(source)}\n".encode() + source + told,
+        capture_output=True,
+        check=True,
+    )
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first["ok"]["cores"] == agent.facts()["cores"]
+    assert second == {"error": "No such file or directory", "errno": 2}
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +97,66 @@ def test_facts_are_the_machine_s_own_and_as_the_local_host_says_them(host: SshHo
     assert host.run(["sh", "-c", "echo out; echo err >&2; exit 4"]) == (4, "out\nerr\n")
     assert host.run(["nothing-such"])[0] == 127
     assert host.run(["sleep", "60"], timeout=0.2)[0] == 124
-    with pytest.raises(LaunchFailed, match="cpu_limit"):
+
+
+def test_a_cpu_limit_holds_and_its_group_counts_and_goes(
+    host: SshHost, inventory: Inventory
+) -> None:
+    if (reason := Cgroups().available()) is not None:
+        with pytest.raises(LaunchFailed, match=r"cannot be held on host 127\.0\.0\.1: "):
+            host.limit(Shape(cpu_limit=0.2))
+        pytest.skip(f"no CPU limits here: {reason}")
+    host.limit(Shape())
+    assert host.throttled() is not None or Cgroups().throttled_around() is None
+    host.limit(Shape(cpu_limit=0.2))
+    assert host.throttled() is None
+    busy = "import time; end = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
+    assert host.spawn("busy", [sys.executable, "-c", busy], {}).wait(30) == 0
+    used = host.cpu_seconds()
+    assert used is not None
+    assert 0.0 < used < 0.6
+    name = f"benchcast.{OWNER.mark}.{host.index}"
+    assert (Cgroups().group(name).throttled() or (0, 0.0))[0] > 0
+    (left,) = [one for one in inventory.leftovers() if one.owner.session == OWNER.session]
+    assert "1 control group of" in left.describe()
+    inventory.release([host])
+    assert name not in Cgroups().marked()
+
+
+def test_a_refused_cpu_limit_is_said_as_here(
+    host: SshHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = host.link.call
+
+    def call(op: str, **arguments: Any) -> object:
+        return "control groups cannot be written here" if op == "quotas" else asked(op, **arguments)
+
+    monkeypatch.setattr(host.link, "call", call)
+    with pytest.raises(LaunchFailed, match=r"cpu_limit = 0\.5 cannot be held on host 127\.0\.0\.1"):
         host.limit(Shape(cpu_limit=0.5))
+    host.limit(Shape())
+    assert host.spawn("free", ["true"], {}).wait(30) == 0
+
+
+def test_a_file_travels_once_a_digest(
+    host: SshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    asked = host.link.call
+
+    def call(op: str, **arguments: Any) -> object:
+        sent.append(op)
+        return asked(op, **arguments)
+
+    monkeypatch.setattr(host.link, "call", call)
+    source = tmp_path / "main.py"
+    source.write_bytes(os.urandom(1000))
+    for path in ("a/main.py", "b/main.py"):
+        assert host.put(source, path).read_bytes() == source.read_bytes()
+    assert sent == ["place", "write", "place", "place"]
+    (host.folder / "b" / "main.py").write_bytes(b"changed by its run")
+    assert host.put(source, "c/main.py").read_bytes() == source.read_bytes()
+    assert sorted(p.name for p in (host.folder / "a").iterdir()) == ["main.py"]
 
 
 def test_files_go_there_and_come_back(host: SshHost, tmp_path: Path) -> None:
@@ -168,6 +244,20 @@ def test_what_another_session_left_is_found_and_removed(
     assert not [one for one in inventory.leftovers() if one.owner == OWNER]
 
 
+def test_what_is_left_is_listed_once_for_addresses_of_one_machine(server: sshd.Sshd) -> None:
+    several = Inventory([Entry(address=server.address(name=one)) for one in sshd.ADDRESSES])
+    hosts = several.acquire(3, OWNER)
+    for host in hosts:
+        host.limit(Shape())
+        host.spawn("sleep", ["sleep", "600"], {})
+    (one,) = [left for left in several.leftovers() if left.owner == OWNER]
+    assert one.describe().startswith("3 processes, 1 folder")
+    one.remove()
+    assert not [left for left in several.leftovers() if left.owner == OWNER]
+    several.release(hosts)
+    several.close()
+
+
 def test_refusals_name_the_host(server: sshd.Sshd, tmp_path: Path) -> None:
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
@@ -225,7 +315,7 @@ def test_a_spare_takes_a_dead_host_s_place_and_too_few_are_named(server: sshd.Ss
 
 
 def test_a_full_disk_is_named(server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.hosts.inventory.LEAST_FREE", 1 << 60)
+    monkeypatch.setattr("bench.hosts.sshplace.LEAST_FREE", 1 << 60)
     full = Inventory([Entry(address=server.address())])
     with pytest.raises(LaunchFailed, match=r"127\.0\.0\.1: .*No space left on device"):
         full.acquire(1, OWNER)

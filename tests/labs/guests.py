@@ -17,6 +17,7 @@ from tests.labs import remains
 from tests.labs.hosts import add, connect
 from tests.labs.remains import Mark
 
+HOSTKEYS = "guestinfo.benchcast.hostkeys"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -38,7 +39,8 @@ def guests() -> Iterator[Guests]:
         connect(mark)
         place = shlex.quote(str(REPOSITORY))
         call = (
-            f"cd {place} && PYTHONPATH={place} {shlex.quote(sys.executable)} -m tests.labs.guests"
+            f"cd {place} && TMPDIR={shlex.quote(str(remains.ROOT.parent))} PYTHONPATH={place} "
+            f"{shlex.quote(sys.executable)} -m tests.labs.guests"
         )
         yield Guests(
             power_on=f"{call} up {mark.name}",
@@ -51,7 +53,8 @@ def guests() -> Iterator[Guests]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``up LAB MACHINE`` prints the new host's address; ``down LAB MACHINE`` removes it, if any."""
+    """``up LAB MACHINE`` prints the new host's address and its key; ``down LAB MACHINE`` removes
+    it, if any."""
     verb, lab, machine = argv
     mark = Mark.of(lab)
     ticket = mark.folder / f"guest-{machine}"
@@ -65,7 +68,10 @@ def main(argv: Sequence[str]) -> int:
         number = int(counter.read_text()) + 1 if counter.exists() else 1
         counter.write_text(str(number))
     ticket.write_text(str(number))
-    print(add(mark, number).address)
+    host = add(mark, number)
+    kind, key, *_ = (host.folder / "host_key.pub").read_text().split()
+    print(host.address)
+    print(f"{HOSTKEYS}={kind} {key}")  # as a template's first boot would write it
     return 0
 
 

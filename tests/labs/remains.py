@@ -162,12 +162,17 @@ def make_group(name: str, cores: float | None, memory_mb: int | None) -> tuple[P
 
 
 def members(groups: tuple[Path, ...]) -> list[int]:
-    """Return the processes in any of the groups."""
+    """Return the processes in any of the groups, and in groups that were made inside them."""
     texts = []
-    for group in groups:
+    for group in [inner for outer in groups for inner in _nested(outer)]:
         with contextlib.suppress(OSError):
             texts.append((group / "cgroup.procs").read_text())
     return sorted({int(pid) for text in texts for pid in text.split()})
+
+
+def _nested(group: Path) -> list[Path]:
+    """Return the groups inside a group, innermost first, itself last."""
+    return [Path(top) for top, _, _ in os.walk(group, topdown=False)]
 
 
 def command(pid: int) -> str:
@@ -196,7 +201,8 @@ def _remove_group(group: Path, patience: float = 10.0) -> None:
     end = time.monotonic() + patience
     while group.exists():
         try:
-            group.rmdir()
+            for inner in _nested(group):
+                inner.rmdir()
         except OSError:
             if time.monotonic() > end:
                 raise

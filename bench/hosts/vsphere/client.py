@@ -8,6 +8,7 @@ import importlib
 import ssl
 import threading
 import time
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra
 
 VERSION = "vim.version.version11"  # of the API: vSphere 6.5; later servers speak it too
+NEWER, SINCE = "vim.version.version12", (6, 7)  # where the server has it: instant clones
 LOST = (OSError, http.client.HTTPException)  # a server that died is no MethodFault
 
 
@@ -51,13 +53,18 @@ class Vcenter:
         self.calls: Counter[str] = Counter()
         self._user, self._password = user, password
         self._soap = _adapter(address, ca, call_timeout)
+        self._leave = weakref.finalize(self, _leave, self._soap)
         self._stub = _session_stub(self)
         self._lock = threading.Lock()
         self._sessions = 0
         try:
             self.login(0)
             self.content = self.instance.RetrieveContent()
+            if self.api >= SINCE:
+                for stub in (self._soap, self._stub):
+                    stub.ComputeVersionInfo(NEWER)
         except BaseException:
+            self._leave.detach()  # nobody is logged in
             self._soap.DropConnections()
             raise
 
@@ -72,8 +79,14 @@ class Vcenter:
         return self._sessions
 
     @property
-    def api_version(self) -> str:
-        """What the vCenter says that it is."""
+    def api(self) -> tuple[int, ...]:
+        """The API's version, as far as it is numbers: (8, 0)."""
+        parts = str(self.content.about.apiVersion).split(".")[:2]
+        return tuple(int(part) for part in parts if part.isdigit())
+
+    @property
+    def product(self) -> str:
+        """What the vCenter says that it is, with its version."""
         return str(self.content.about.fullName)
 
     def login(self, seen: int) -> None:
@@ -130,15 +143,29 @@ class Vcenter:
         """Say that the vCenter does not answer."""
         return LaunchFailed(f"vCenter {self.address} does not answer: {type(error).__name__}")
 
+    def refused(self, fault: Any) -> LaunchFailed:
+        """Say that the vCenter answers with a fault: its name and text, nothing of the call."""
+        name = type(fault).__name__.rpartition(".")[2]
+        text = str(getattr(fault, "msg", None) or "")
+        return LaunchFailed(
+            f"vCenter {self.address} refuses: {name}{': ' if text else ''}{text}",
+            remedy="look at the user's permissions there" if name == "NoPermission" else "",
+        )
+
     def close(self) -> None:
-        """Log out and drop the connections; a server that is gone has no session either."""
-        vim = module().vim
-        try:
-            with contextlib.suppress(*LOST, vim.fault.NotAuthenticated):
-                instance = vim.ServiceInstance("ServiceInstance", self._soap)
-                instance.RetrieveContent().sessionManager.Logout()
-        finally:
-            self._soap.DropConnections()
+        """Log out and drop the connections; done at the latest when nobody needs this any more."""
+        self._leave()
+
+
+def _leave(soap: Any) -> None:
+    """Log out; a server that is gone has no session either."""
+    vim = module().vim
+    try:
+        with contextlib.suppress(*LOST, vim.fault.NotAuthenticated):
+            instance = vim.ServiceInstance("ServiceInstance", soap)
+            instance.RetrieveContent().sessionManager.Logout()
+    finally:
+        soap.DropConnections()
 
 
 def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
@@ -168,10 +195,13 @@ def _session_stub(vcenter: Vcenter) -> Any:
     pyvmomi's own (SessionOrientedStub) also repeats calls whose connection died, CloneVM_Task
     among them.
     """
-    soap = vcenter._soap
+    soap, owner = vcenter._soap, weakref.ref(vcenter)  # a cycle would keep its session for long
     expired = module().vim.fault.NotAuthenticated
 
     def invoke(stub: Any, mo: Any, info: Any, args: Any) -> Any:
+        vcenter = owner()
+        if vcenter is None:
+            raise RuntimeError("the connection to this vCenter was given up")
         for attempt in range(2):
             vcenter.calls[info.wsdlName] += 1
             seen = vcenter.sessions

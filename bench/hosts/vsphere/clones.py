@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from bench.errors import EnvironmentUnfit, LaunchFailed
-from bench.hosts.vsphere import marks, pools, wait
+from bench.errors import LaunchFailed
+from bench.hosts.vsphere import marks, pools, rules, source, wait
 from bench.hosts.vsphere.client import LOST, Vcenter, module
 from bench.hosts.vsphere.inventory import bulk
 from bench.hosts.vsphere.pools import MIB, Pool
 from bench.hosts.vsphere.removal import remove
 from bench.model import Owner, Shape
 
+UNDO_SECONDS = 120.0  # for taking back what an opening had begun
+PAUSE = 0.2  # seconds before another look after the vCenter was lost
+_log = logging.getLogger(__name__)
+
+Plan = Mapping[str, Shape]  # a VM's name -> what it is to be
+
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """What to clone and where to; times in seconds, paths below the datacenter's folders.
 
-    ``clone`` is linked (from ``snapshot``, or the template's current one) or full. ``hosts``
-    are ESXi hosts of the cluster that take the clones in turn; none leaves it to the vCenter.
+    ``clone`` is linked (from ``snapshot``, or the template's current one), full, or instant (of a
+    running VM). ``hosts`` are ESXi hosts of the cluster that take the clones in turn; none leaves
+    it to the vCenter. With ``anti_affinity`` no two clones stand on one host.
     """
 
     datacenter: str
     cluster: str
     template: str
     snapshot: str | None = None
-    clone: Literal["linked", "full"] = "linked"
+    clone: Literal["linked", "full", "instant"] = "linked"
     folder: str | None = None
     datastore: str | None = None
     hosts: tuple[str, ...] = ()
+    anti_affinity: bool = False
     pool: Pool = Pool()
     clone_timeout: float = 1800.0
     ip_timeout: float = 600.0
@@ -45,8 +53,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     vm: Any
     address: str
-    cores: int
-    memory: int
+    shape: Shape
     clone_seconds: float | None
 
 
@@ -58,154 +65,202 @@ class Cloner:
         self.vcenter = vcenter
         self.recipe = recipe
         self._indices: dict[str, itertools.count[int]] = {}
+        self._begun: set[str] = set()  # marks whose pool this harness has asked for
 
-    def acquire(self, count: int, owner: Owner, shape: Shape) -> list[Machine]:
-        """Return ``count`` clones of ``shape`` that are up and have addresses, or undo and raise.
+    def acquire(self, shapes: Sequence[Shape], owner: Owner) -> list[Machine]:
+        """Return one clone a shape, up and with an address, in their order; or undo and raise.
 
         LaunchFailed names what failed; EnvironmentUnfit what the recipe names and is not there.
         """
         indices = self._indices.setdefault(owner.mark, itertools.count())
-        names = [marks.vm_name(owner, n) for n in itertools.islice(indices, count)]
+        plan = {marks.vm_name(owner, next(indices)): shape for shape in shapes}
         try:
-            return self._bring_up(names, owner, shape, self._source())
+            return self._come_up(plan, owner)
         except LOST as error:
-            self._undo(names, owner)
+            self._undo(plan, owner)
             raise self.vcenter.unreachable(error) from None
+        except module().vmodl.MethodFault as fault:
+            self._undo(plan, owner)
+            raise self.vcenter.refused(fault) from None
         except BaseException:
-            self._undo(names, owner)
+            self._undo(plan, owner)
             raise
 
-    def release(self, machines: Iterable[Machine], owner: Owner) -> None:
+    def release(self, names: Iterable[str], owner: Owner) -> None:
         """Destroy these clones, and the pool with the last of them; idempotent."""
-        remove(self.vcenter, {one.name for one in machines}, owner, self.recipe.clone_timeout)
+        remove(self.vcenter, set(names), owner, self.recipe.clone_timeout)
+
+    def _come_up(self, plan: Plan, owner: Owner) -> list[Machine]:
+        """Bring the plan about; a lost vCenter is waited for and what it has by then is kept.
+
+        Every step looks first at what is there by the owner's mark, so that all can be repeated.
+        """
+        limit = self.recipe.clone_timeout + self.recipe.ip_timeout
+        ends = time.monotonic() + limit
+        seconds: dict[str, float | None] = {}
+        while True:
+            try:
+                return self._bring_up(plan, owner, seconds)
+            except (*LOST, module().vmodl.fault.ManagedObjectNotFound):
+                left = ends - time.monotonic()
+                if left <= 0:
+                    raise LaunchFailed(
+                        f"vCenter {self.vcenter.address}: not up in {limit:g} s: {next(iter(plan))}"
+                    ) from None
+                self.vcenter.reconnect(left)
+                time.sleep(PAUSE)
 
     def _bring_up(
-        self, names: Sequence[str], owner: Owner, shape: Shape, source: tuple[Any, Any]
+        self, plan: Plan, owner: Owner, seconds: dict[str, float | None]
     ) -> list[Machine]:
-        seconds = self._clone(names, owner, shape, source)
-        vms = self._present(names)
-        self._reshape(vms, owner, shape)
-        self._tasks({name: vm.PowerOn() for name, vm in vms.items()}, "power on")
+        self._clone(plan, owner, seconds)
+        vms = self._present(plan)
+        self._reshape(vms, plan, owner)
+        if self.recipe.anti_affinity:
+            rules.apart(self.vcenter, self._cluster(), owner, self._mine(owner))
+        self._power_on(vms)
         addresses = wait.addresses(self.vcenter, vms, self.recipe.ip_timeout)
+        if self.recipe.anti_affinity:
+            rules.verify(self.vcenter, self._mine(owner))
         return [
             Machine(
                 name=name,
                 vm=vms[name],
                 address=addresses[name],
-                cores=shape.cores,
-                memory=shape.memory,
+                shape=shape,
                 clone_seconds=seconds.get(name),
             )
-            for name in names
+            for name, shape in plan.items()
         ]
 
-    def _clone(
-        self, names: Sequence[str], owner: Owner, shape: Shape, source: tuple[Any, Any]
-    ) -> dict[str, float | None]:
-        """Clone what is not there yet, until all are; a lost vCenter is waited for.
+    def _clone(self, plan: Plan, owner: Owner, seconds: dict[str, float | None]) -> None:
+        """Clone what is not there yet, until all are.
 
         Names are the reconciliation: after a loss those that carry the mark are kept, and one
         that comes up late makes the second clone of its name a DuplicateName.
         """
         ends = time.monotonic() + self.recipe.clone_timeout
-        seconds: dict[str, float | None] = {}
-        while lacking := self._lacking(names):
+        while lacking := self._lacking(plan):
             left = ends - time.monotonic()
             if left <= 0:
                 raise LaunchFailed(f"not cloned in {self.recipe.clone_timeout:g} s: {lacking[0]}")
-            try:
-                seconds |= self._clone_once(lacking, owner, shape, source, left)
-            except (*LOST, module().vmodl.fault.ManagedObjectNotFound):
-                self.vcenter.reconnect(max(0.0, ends - time.monotonic()))
-                source = self._source()
-        return seconds
+            begun = self._begin({name: plan[name] for name in lacking}, owner)
+            for name, done in wait.tasks(self.vcenter, begun, left).items():
+                if done.fault is None:
+                    seconds[name] = done.seconds
+                elif done.fault != "DuplicateName":
+                    raise LaunchFailed(
+                        f"clone {name}: {done.fault}: {done.message}",
+                        remedy="look at the pool's limits and at room in cluster and datastore",
+                    )
 
-    def _clone_once(
-        self,
-        names: Sequence[str],
-        owner: Owner,
-        shape: Shape,
-        source: tuple[Any, Any],
-        timeout: float,
-    ) -> dict[str, float | None]:
-        vm, snapshot = source
+    def _begin(self, plan: Plan, owner: Owner) -> dict[str, Any]:
+        """Start the clones, hosts taking them in turn; an owner's earlier ones count too."""
+        found = source.find(self.vcenter, self.recipe)
         pool, folder = self._pool(owner), self._folder()
-        hosts = self._hosts()
-        begun = {
-            name: vm.CloneVM_Task(folder, name, self._spec(pool, host, snapshot, owner, shape))
-            for name, host in zip(names, itertools.cycle(hosts or [None]), strict=False)
-        }
-        ended = wait.tasks(self.vcenter, begun, timeout)
-        for name, done in ended.items():
-            if done.fault not in (None, "DuplicateName"):
-                raise LaunchFailed(f"clone {name}: {done.fault}: {done.message}")
-        return {name: done.seconds for name, done in ended.items() if done.fault is None}
+        hosts: Sequence[Any] = self._hosts() or [None]
+        begun = {}
+        for name, shape in plan.items():
+            host = hosts[marks.index_of(name) % len(hosts)]
+            where = self._where(pool, host, folder)
+            begun[name] = source.clone(found, self.recipe, name, where, config(owner, shape))
+        return begun
 
-    def _spec(self, pool: Any, host: Any, snapshot: Any, owner: Owner, shape: Shape) -> Any:
-        vim = module().vim
-        where = vim.VirtualMachineRelocateSpec(pool=pool, host=host)
-        if self.recipe.clone == "linked":
-            where.diskMoveType = "createNewChildDiskBacking"
+    def _where(self, pool: Any, host: Any, folder: Any) -> Any:
+        where = module().vim.VirtualMachineRelocateSpec(pool=pool, host=host, folder=folder)
         if self.recipe.datastore is not None:
             path = f"{self.recipe.datacenter}/datastore/{self.recipe.datastore}"
             where.datastore = self.vcenter.find(path, "datastore")
-        return vim.VirtualMachineCloneSpec(
-            location=where,
-            template=False,
-            powerOn=False,
-            snapshot=snapshot,
-            config=_config(owner, shape),
-        )
+        return where
 
-    def _reshape(self, vms: dict[str, Any], owner: Owner, shape: Shape) -> None:
+    def _reshape(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> None:
         """Look at what the clones really got, and reconfigure those that got something else."""
-        wrong = self._unlike(vms, owner, shape)
-        spec = _config(owner, shape)
-        self._tasks({name: vms[name].Reconfigure(spec) for name in wrong}, "reconfigure")
-        if still := self._unlike({name: vms[name] for name in wrong}, owner, shape):
+        wrong = self._unlike(vms, plan, owner)
+        begun = {name: vms[name].Reconfigure(config(owner, plan[name])) for name in wrong}
+        self._tasks(begun, "reconfigure")
+        if still := self._unlike({name: vms[name] for name in wrong}, plan, owner):
+            shape = plan[still[0]]
             raise LaunchFailed(
                 f"{still[0]} did not get {shape.cores} cores and {shape.memory // MIB} MiB",
                 remedy="look at the template's reservations and the pool's limits",
             )
 
-    def _unlike(self, vms: dict[str, Any], owner: Owner, shape: Shape) -> list[str]:
+    def _unlike(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> list[str]:
         if not vms:
             return []
         paths = ["name", "config.hardware.numCPU", "config.hardware.memoryMB", "config.annotation"]
-        want = [shape.cores, shape.memory // MIB, marks.annotation(owner)]
-        kind = module().vim.VirtualMachine
+        kind, notes = module().vim.VirtualMachine, marks.annotation(owner)
         rows = [got for _, got in bulk(self.vcenter, kind, paths, under=self._folder())]
-        good = {got["name"] for got in rows if [got.get(path) for path in paths[1:]] == want}
-        return [name for name in vms if name not in good]
+        got = {row["name"]: [row.get(path) for path in paths[1:]] for row in rows}
+        want = {name: [plan[name].cores, plan[name].memory // MIB, notes] for name in vms}
+        return [name for name in vms if got.get(name) != want[name]]
 
-    def _tasks(self, begun: dict[str, Any], verb: str) -> None:
+    def _power_on(self, vms: Mapping[str, Any]) -> None:
+        """Start those that are off; one that another call started meanwhile is no failure."""
+        kind, paths = module().vim.VirtualMachine, ["name", "runtime.powerState"]
+        rows = [got for _, got in bulk(self.vcenter, kind, paths, under=self._folder())]
+        off = {got["name"] for got in rows if got.get("runtime.powerState") != "poweredOn"}
+        begun = {name: vm.PowerOn() for name, vm in vms.items() if name in off}
+        self._tasks(begun, "power on", "InvalidPowerState")
+
+    def _tasks(self, begun: Mapping[str, Any], verb: str, *harmless: str) -> None:
         ended = wait.tasks(self.vcenter, begun, self.recipe.clone_timeout)
         for name, done in ended.items():
-            if done.fault is not None:
+            if done.fault not in (None, *harmless):
                 raise LaunchFailed(f"{verb} {name}: {done.fault}: {done.message}")
 
-    def _lacking(self, names: Sequence[str]) -> list[str]:
-        present = self._present(names)
-        return [name for name in names if name not in present]
+    def _lacking(self, names: Iterable[str]) -> list[str]:
+        wanted = list(names)
+        present = self._present(wanted)
+        return [name for name in wanted if name not in present]
 
-    def _present(self, names: Sequence[str]) -> dict[str, Any]:
+    def _present(self, names: Iterable[str]) -> dict[str, Any]:
+        wanted = set(names)
+        return {name: vm for name, vm in self._names().items() if name in wanted}
+
+    def _mine(self, owner: Owner) -> dict[str, Any]:
+        """Return every VM of the owner, also those of earlier calls."""
+        return {name: vm for name, vm in self._names().items() if marks.belongs(name, owner)}
+
+    def _names(self) -> dict[str, Any]:
         kind = module().vim.VirtualMachine
         rows = bulk(self.vcenter, kind, ["name"], under=self._folder())
-        wanted = set(names)
-        return {got["name"]: vm for vm, got in rows if got.get("name") in wanted}
+        return {got["name"]: vm for vm, got in rows if "name" in got}
 
-    def _undo(self, names: Sequence[str], owner: Owner) -> None:
-        """Remove what came up; a vCenter that is gone leaves it to the next cleanup."""
-        with contextlib.suppress(*LOST, LaunchFailed):
-            remove(self.vcenter, set(names), owner, self.recipe.clone_timeout)
+    def _undo(self, plan: Plan, owner: Owner) -> None:
+        """Remove what came up; what cannot be removed now is left, marked, and said."""
+        if owner.mark not in self._begun:
+            return  # nothing was made, and a pool of that name is someone else's
+        try:
+            remove(self.vcenter, set(plan), owner, UNDO_SECONDS)
+        except (*LOST, LaunchFailed) as error:
+            _log.warning(
+                "vCenter %s: not undone (%s): there may be left %s and the pool %s;"
+                " benchcast cleanup removes them",
+                self.vcenter.address,
+                error,
+                ", ".join(plan),
+                marks.pool_name(owner),
+            )
 
     def _pool(self, owner: Owner) -> Any:
-        path = f"{self.recipe.datacenter}/host/{self.recipe.cluster}"
-        parent = self.vcenter.find(path, "cluster").resourcePool
+        """Return the owner's pool: made now, or by a call of this harness that got no answer."""
         name = marks.pool_name(owner)
-        return pools.find(self.vcenter, parent, name) or pools.create(
-            parent, name, self.recipe.pool
-        )
+        parent = self._cluster().resourcePool
+        found = pools.find(self.vcenter, parent, name)
+        if found is not None and owner.mark in self._begun:
+            return found
+        if found is not None:
+            raise pools.taken(name)
+        self._begun.add(owner.mark)
+        try:
+            return pools.create(parent, name, self.recipe.pool)
+        except LaunchFailed:
+            self._begun.discard(owner.mark)
+            raise
+
+    def _cluster(self) -> Any:
+        return self.vcenter.find(f"{self.recipe.datacenter}/host/{self.recipe.cluster}", "cluster")
 
     def _folder(self) -> Any:
         path = f"{self.recipe.datacenter}/vm"
@@ -213,35 +268,15 @@ class Cloner:
         return self.vcenter.find(path, "folder")
 
     def _hosts(self) -> list[Any]:
+        """Return the hosts that take clones in turn: those named, or all where they must differ."""
         path = f"{self.recipe.datacenter}/host/{self.recipe.cluster}"
+        if not self.recipe.hosts and self.recipe.anti_affinity:
+            return rules.hosts(self.vcenter, self._cluster())
         return [self.vcenter.find(f"{path}/{name}", "host") for name in self.recipe.hosts]
 
-    def _source(self) -> tuple[Any, Any]:
-        """Return the template and, for a linked clone, its snapshot."""
-        path = f"{self.recipe.datacenter}/vm/{self.recipe.template}"
-        vm = self.vcenter.find(path, "template")
-        if self.recipe.clone == "full":
-            return vm, None
-        tree = vm.snapshot
-        if tree is not None and self.recipe.snapshot is None:
-            return vm, tree.currentSnapshot
-        name = self.recipe.snapshot
-        for node in _nodes(() if tree is None else tree.rootSnapshotList):
-            if node.name == name:
-                return vm, node.snapshot
-        raise EnvironmentUnfit(
-            f"the template {self.recipe.template!r} has no snapshot {name or ''}".rstrip(),
-            remedy="take one, or say clone = 'full'",
-        )
 
-
-def _nodes(roots: Iterable[Any]) -> Iterable[Any]:
-    for node in roots:
-        yield node
-        yield from _nodes(node.childSnapshotList or ())
-
-
-def _config(owner: Owner, shape: Shape) -> Any:
+def config(owner: Owner, shape: Shape) -> Any:
+    """Return what a clone of the owner is configured to be."""
     vim = module().vim
     return vim.VirtualMachineConfigSpec(
         numCPUs=shape.cores,

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from bench.errors import BenchError
 from bench.hosts.vsphere.client import LOST, Vcenter, module
+from bench.hosts.vsphere.inventory import read
 
 INTERVAL = 20  # seconds: vSphere's real-time statistics
 # vSphere's names -> (column, factor to the column's unit). Usage comes in hundredths of a percent,
@@ -66,8 +67,10 @@ class VcenterCounters:
 
     def _note_hosts(self) -> None:
         """Number the hosts as they appear: their names are not for the record."""
-        for vm in self._vms.values():
-            host = vm.runtime.host
+        vms = list(self._vms.values())
+        told = read(self._vcenter, vms, ["runtime.host"])
+        for vm in vms:
+            host = told.get(vm._GetMoId(), {}).get("runtime.host")
             if host is not None and host not in self._hosts.values():
                 self._hosts[f"host-{len(self._hosts)}"] = host
 

@@ -13,7 +13,7 @@ PAGE = 1000  # objects an answer
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """An ESXi host: ``memory`` in bytes, ``threads`` of its ``cores``, VMs' vCPUs not counted.
+    """An ESXi host: ``memory`` in bytes, ``threads`` of its ``cores`` of ``mhz`` each.
 
     ``name`` is for placement and messages; records take it only where the study names it.
     """
@@ -24,6 +24,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str
     cores: int
     threads: int
+    mhz: int
     memory: int
     connected: bool
 
@@ -50,6 +51,24 @@ def bulk(
         view.DestroyView()
 
 
+def read(
+    vcenter: Vcenter, objects: Sequence[Any], paths: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the properties of these objects of one kind, by id; what is not set is absent.
+
+    Calls: one, and one more for each ``PAGE`` objects.
+    """
+    if not objects:
+        return {}
+    query = module().vmodl.query.PropertyCollector
+    spec = query.FilterSpec(
+        objectSet=[query.ObjectSpec(obj=one) for one in objects],
+        propSet=[query.PropertySpec(type=type(objects[0]), pathSet=list(paths))],
+        reportMissingObjectsInResults=False,
+    )
+    return {one._GetMoId(): got for one, got in _pages(vcenter.content.propertyCollector, spec)}
+
+
 def hosts(vcenter: Vcenter, *, under: Any = None) -> list[HostFacts]:
     """Return every ESXi host below ``under`` with its model and size."""
     names = {
@@ -58,6 +77,7 @@ def hosts(vcenter: Vcenter, *, under: Any = None) -> list[HostFacts]:
         "cpu_model": "summary.hardware.cpuModel",
         "cores": "summary.hardware.numCpuCores",
         "threads": "summary.hardware.numCpuThreads",
+        "mhz": "summary.hardware.cpuMhz",
         "memory": "summary.hardware.memorySize",
         "state": "summary.runtime.connectionState",
     }

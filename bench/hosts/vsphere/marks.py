@@ -26,6 +26,20 @@ def vm_name(owner: Owner, index: int) -> str:
     return f"{pool_name(owner)}-{index}"
 
 
+def index_of(name: str) -> int:
+    """Return the number of an owner's VM; ValueError for another name."""
+    match = _NAME.fullmatch(name)
+    if match is None or match["index"] is None:
+        raise ValueError(f"{name!r} is no VM of ours")
+    return int(match["index"])
+
+
+def belongs(name: str, owner: Owner) -> bool:
+    """Return whether a name carries the owner's mark."""
+    found = owner_of(name)
+    return found is not None and found.mark == owner.mark
+
+
 def annotation(owner: Owner) -> str:
     """Return the owner in full, as a VM's notes and its guestinfo carry it."""
     return f"{_TEXT}{owner.study}/{owner.session}/{owner.cluster}"

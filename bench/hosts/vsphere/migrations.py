@@ -46,8 +46,8 @@ def moves(vcenter: Vcenter, vms: Mapping[str, Any], since: datetime) -> list[Mov
     """Return the moves of these VMs (name -> VM) since a time of the vCenter, oldest first.
 
     A VmRelocatedEvent that names one host twice moved disks only, and is left out; a migration
-    that does so (govmomi's simulator writes it before the move) has no ``target``. Calls: one
-    for the collector and one for each ``PAGE`` events, however many VMs.
+    that does so (written before the move, as govmomi's simulator does) has no ``target``. Calls:
+    one for the collector and one for each ``PAGE`` events, however many VMs.
     """
     event = module().vim.event
     manager = vcenter.content.eventManager

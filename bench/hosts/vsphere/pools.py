@@ -37,14 +37,20 @@ def create(parent: Any, name: str, pool: Pool) -> Any:
     try:
         return parent.CreateResourcePool(name, spec)
     except vim.fault.DuplicateName:
-        raise LaunchFailed(
-            f"the resource pool {name!r} exists already", remedy="benchcast cleanup lists it"
-        ) from None
+        raise taken(name) from None
     except (vim.fault.InsufficientResourcesFault, module().vmodl.fault.InvalidArgument) as error:
         raise LaunchFailed(
             f"the resource pool {name!r} is refused: {type(error).__name__}: {error.msg}",
             remedy="lower its limits or reservations",
         ) from None
+
+
+def taken(name: str) -> LaunchFailed:
+    """Say that a pool of this name is there, which this harness did not make."""
+    return LaunchFailed(
+        f"the resource pool {name!r} exists already and is not this session's",
+        remedy="look whose it is; benchcast cleanup removes those of dead sessions",
+    )
 
 
 def find(vcenter: Vcenter, parent: Any, name: str) -> Any | None:

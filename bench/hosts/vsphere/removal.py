@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bench.errors import LaunchFailed
-from bench.hosts.vsphere import marks, wait
-from bench.hosts.vsphere.client import Vcenter, module
+from bench.hosts.vsphere import marks, rules, wait
+from bench.hosts.vsphere.client import LOST, Vcenter, module
 from bench.hosts.vsphere.inventory import bulk
 from bench.model import Owner
 from bench.units import plural
@@ -57,14 +58,30 @@ def leftovers(vcenter: Vcenter, timeout: float) -> list[VsphereLeftover]:
 
 
 def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:
-    """Destroy the owner's VMs (those of ``names``, or all) and, with the last, its pool.
+    """Destroy the owner's VMs (those of ``names``, or all) and, with the last, its pool and rule.
 
-    A VM of another name in the pool moves to the pool's parent, as vSphere does it.
+    A VM of another name in the pool moves to the pool's parent, as vSphere does it. A vCenter
+    that is lost meanwhile is waited for, ``timeout`` seconds in all: what is there is looked for
+    anew, so that nothing is forgotten. LaunchFailed names what stays.
     """
+    ends = time.monotonic() + timeout
+    while True:
+        left = max(1.0, ends - time.monotonic())
+        try:
+            return _remove(vcenter, names, owner, left)
+        except (*LOST, module().vmodl.fault.ManagedObjectNotFound) as error:  # tasks go with it
+            if time.monotonic() >= ends:
+                raise vcenter.unreachable(error) from None
+            vcenter.reconnect(max(0.0, ends - time.monotonic()))
+        except module().vmodl.MethodFault as fault:
+            raise vcenter.refused(fault) from None
+
+
+def _remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:
     vms = [
         (vm, got)
         for vm, got in bulk(vcenter, module().vim.VirtualMachine, ["name", "runtime.powerState"])
-        if _mine(got.get("name", ""), owner)
+        if marks.belongs(got.get("name", ""), owner)
     ]
     chosen = {got["name"]: vm for vm, got in vms if names is None or got["name"] in names}
     running = [n for vm, got in vms if (n := got["name"]) in chosen if _on(got)]
@@ -72,14 +89,10 @@ def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: floa
     _all(vcenter, off, timeout, "InvalidPowerState")
     _all(vcenter, _begin({name: vm.Destroy_Task for name, vm in chosen.items()}), timeout)
     if len(chosen) == len(vms):
+        rules.drop(vcenter, owner)
         for pool, got in bulk(vcenter, module().vim.ResourcePool, ["name"]):
             if got.get("name") == marks.pool_name(owner):
                 _all(vcenter, _begin({got["name"]: pool.Destroy_Task}), timeout)
-
-
-def _mine(name: str, owner: Owner) -> bool:
-    found = marks.owner_of(name)
-    return found is not None and found.mark == owner.mark
 
 
 def _on(got: dict[str, Any]) -> bool:

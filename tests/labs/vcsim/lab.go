@@ -18,6 +18,7 @@ type settings struct {
 	FailClones    []int    `json:"fail_clones"`    // these clones (the first is 1, since start) lack resources
 	AddressDelay  float64  `json:"address_delay"`  // from power-on to the IP
 	NoAddress     []string `json:"no_address"`     // machines whose IP never arrives ("*": all)
+	Instant       bool     `json:"instant"`        // there are instant clones (said at the start)
 	SessionLength float64  `json:"session_length"` // age at which a session expires (0: never)
 	ExpireNow     bool     `json:"expire_now"`     // every session there is expires at once
 }
@@ -77,7 +78,11 @@ func (l *lab) handle(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 		}
 	}
 	switch method.Name {
-	case "CloneVM_Task", "PowerOnVM_Task", "PowerOffVM_Task", "Destroy_Task", "SetCustomValue", "setCustomValue":
+	case "InstantClone_Task":
+		if vm, ok := ctx.Map.Get(method.This).(*simulator.VirtualMachine); ok && l.set().Instant {
+			instead(ctx, &machine{VirtualMachine: vm, lab: l})
+		}
+	case "CloneVM_Task", "PowerOnVM_Task", "PowerOffVM_Task", "Destroy_Task", "RelocateVM_Task", "SetCustomValue", "setCustomValue":
 		if vm, ok := ctx.Map.Get(method.This).(*simulator.VirtualMachine); ok {
 			instead(ctx, &machine{VirtualMachine: vm, lab: l})
 		}

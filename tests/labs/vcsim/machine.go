@@ -25,6 +25,7 @@ type work func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault)
 var methodNames = map[string]string{
 	"cloneVm": "CloneVM_Task", "powerOn": "PowerOnVM_Task",
 	"powerOff": "PowerOffVM_Task", "destroy": "Destroy_Task",
+	"relocateVm": "RelocateVM_Task", "instantClone": "InstantClone_Task",
 }
 
 // start runs work as a task. A task of the simulator holds its entity's lock while it runs, so a
@@ -104,6 +105,79 @@ func configure(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types
 	return fault
 }
 
+// InstantCloneTask makes a machine that runs at once, as its running source is.
+func (m *machine) InstantCloneTask(ctx *simulator.Context, req *types.InstantClone_Task) soap.HasFault {
+	ref := m.start(ctx, "instantClone", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		if m.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
+			return nil, &types.InvalidPowerState{
+				RequestedState: types.VirtualMachinePowerStatePoweredOn, ExistingState: m.Runtime.PowerState,
+			}
+		}
+		where := req.Spec.Location
+		folder := where.Folder
+		if folder == nil {
+			folder = m.Parent
+		}
+		where.Folder = nil
+		m.lab.pend(req.Spec.Name, true)
+		result, fault := m.clone(ctx, &types.CloneVM_Task{
+			This: m.Self, Folder: *folder, Name: req.Spec.Name,
+			Spec: types.VirtualMachineCloneSpec{
+				Location: where, PowerOn: true,
+				Config: &types.VirtualMachineConfigSpec{
+					NumCPUs: m.Config.Hardware.NumCPU, MemoryMB: int64(m.Config.Hardware.MemoryMB),
+					ExtraConfig: req.Spec.Config,
+				},
+			},
+		})
+		m.lab.pend(req.Spec.Name, false)
+		m.lab.save()
+		return result, fault
+	})
+	return &methods.InstantClone_TaskBody{Res: &types.InstantClone_TaskResponse{Returnval: ref}}
+}
+
+// RelocateVMTask moves, and mends the event: the simulator writes it before the move, so that it
+// names the host that was left twice.
+func (m *machine) RelocateVMTask(ctx *simulator.Context, req *types.RelocateVM_Task) soap.HasFault {
+	ref := m.start(ctx, "relocateVm", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		var body soap.HasFault
+		ctx.Map.WithLock(ctx, m.VirtualMachine, func() { body = m.VirtualMachine.RelocateVMTask(ctx, req) })
+		result, fault := finish(ctx, body.(*methods.RelocateVM_TaskBody).Res.Returnval)
+		if fault == nil {
+			m.arrived(ctx)
+			m.lab.save()
+		}
+		return result, fault
+	})
+	return &methods.RelocateVM_TaskBody{Res: &types.RelocateVM_TaskResponse{Returnval: ref}}
+}
+
+// arrived has the machine's last migration say where it is now.
+func (m *machine) arrived(ctx *simulator.Context) {
+	host, ok := ctx.Map.Get(*m.Runtime.Host).(*simulator.HostSystem)
+	if !ok {
+		return
+	}
+	manager := ctx.Map.EventManager()
+	ctx.Map.WithLock(ctx, manager, func() {
+		filter := types.EventFilterSpec{EventTypeId: []string{"VmMigratedEvent"}}
+		body := manager.QueryEvents(ctx, &types.QueryEvents{This: manager.Self, Filter: filter}).(*methods.QueryEventsBody)
+		var last *types.VmMigratedEvent
+		for _, event := range body.Res.Returnval {
+			move, ok := event.(*types.VmMigratedEvent)
+			if ok && move.Vm.Vm == m.Self && (last == nil || move.Key > last.Key) {
+				last = move
+			}
+		}
+		if last != nil {
+			last.Host = &types.HostEventArgument{
+				EntityEventArgument: types.EntityEventArgument{Name: host.Name}, Host: host.Self,
+			}
+		}
+	})
+}
+
 // PowerOnVMTask powers on and lets the machine boot: its IP arrives later.
 func (m *machine) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
 	ref := m.start(ctx, "powerOn", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
@@ -150,25 +224,40 @@ func (m *machine) DestroyTask(ctx *simulator.Context, req *types.Destroy_Task) s
 	return &methods.Destroy_TaskBody{Res: &types.Destroy_TaskResponse{Returnval: ref}}
 }
 
-// boot asks the hook for an IP (without one: one of the loopback's) and lets it arrive.
+// boot asks the hook for an IP (without one: one of the loopback's) and lets it arrive. Further
+// lines that the hook prints, KEY=VALUE, are what the guest writes into its guestinfo.
 func (m *machine) boot(name string) {
 	current := m.lab.set()
 	number := m.lab.nextBoot()
 	address := fmt.Sprintf("127.1.%d.%d", number/250, number%250+1)
+	told := ""
 	if m.lab.options.powerOn != "" {
-		address = m.hook(m.lab.options.powerOn, name)
+		address, told, _ = strings.Cut(m.hook(m.lab.options.powerOn, name), "\n")
 	}
 	if address == "" || slices.Contains(current.NoAddress, "*") || slices.Contains(current.NoAddress, name) {
 		return
 	}
 	time.Sleep(seconds(current.AddressDelay))
 	ctx := m.lab.context()
+	if extra := guestinfo(told); len(extra) > 0 {
+		_ = configure(ctx, m.VirtualMachine, &types.VirtualMachineConfigSpec{ExtraConfig: extra})
+	}
 	ctx.Map.WithLock(ctx, m.VirtualMachine, func() {
 		if m.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn {
 			tell(ctx, m.VirtualMachine, address, types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 		}
 	})
 	m.lab.mark()
+}
+
+func guestinfo(text string) []types.BaseOptionValue {
+	var found []types.BaseOptionValue
+	for _, line := range strings.Split(text, "\n") {
+		if key, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(key, "guestinfo.") {
+			found = append(found, &types.OptionValue{Key: key, Value: value})
+		}
+	}
+	return found
 }
 
 func (m *machine) halt(ctx *simulator.Context, name string) {

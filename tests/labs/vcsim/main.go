@@ -28,6 +28,10 @@ func main() {
 	model.Cluster = options.clusters
 	model.ClusterHost = options.hosts
 	model.Machine = options.machines
+	if options.settings.Instant { // the first version that has them
+		about := &model.ServiceContent.About
+		about.Version, about.ApiVersion, about.FullName = "6.7.0", "6.7", "VMware vCenter Server 6.7.0 (lab)"
+	}
 	defer model.Remove()
 	must(model.Create())
 

@@ -43,7 +43,7 @@ class Clones:
     def time_life_of_64(self) -> None:
         """Clone, power on, wait for addresses, find by mark, destroy."""
         cloner = Cloner(self.vcenter, RECIPE)
-        machines = cloner.acquire(64, OWNER, Shape(cores=1, memory=512 << 20))
+        machines = cloner.acquire([Shape(cores=1, memory=512 << 20)] * 64, OWNER)
         (left,) = leftovers(self.vcenter, 60.0)
         assert len(left.vms) == len({one.address for one in machines}) == 64
         left.remove()

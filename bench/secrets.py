@@ -1,4 +1,4 @@
-"""Where a password is to be read from; never the password itself."""
+"""Where a password or passphrase is to be read from; never the secret itself."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ def _keyring(entry: str) -> str:
     if not slash:
         raise EnvironmentUnfit(f"keyring = {entry!r} is not allowed; 'service/user' is")
     try:
-        found = importlib.import_module("keyring").get_password(service, user)
+        keyring = importlib.import_module("keyring")
     except ImportError:
         raise UserError("keyring is not installed", remedy="pip install keyring") from None
-    return str(found or "")
+    try:
+        return str(keyring.get_password(service, user) or "")
+    except importlib.import_module("keyring.errors").KeyringError as error:
+        why = type(error).__name__  # its text may hold more than is to be said
+        raise EnvironmentUnfit(f"the keyring entry {entry} cannot be read: {why}") from None

@@ -1,0 +1,127 @@
+"""The agent's requests about files and folders, and short commands: standard library only."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from bench.hosts.kernel import text_of
+
+
+def folder(path: str, free: int = 0) -> int:
+    """Make a folder of this user alone; refuse when fewer than ``free`` bytes are left there."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    left = shutil.disk_usage(path).free
+    if left < free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    return left
+
+
+def write(path: str, data: str, offset: int, mode: int = 0o600) -> None:
+    """Write a piece (base64) of a file at ``offset`` and cut what lies behind it."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.seek(offset)
+        file.write(base64.b64decode(data))
+        file.truncate()
+
+
+def read(path: str, offset: int, size: int) -> str:
+    """Return a piece of a file as base64; a negative offset counts from its end."""
+    with open(path, "rb") as file:
+        if offset < 0:
+            file.seek(max(0, os.fstat(file.fileno()).st_size + offset))
+        else:
+            file.seek(offset)
+        return base64.b64encode(file.read(size)).decode("ascii")
+
+
+def files(path: str) -> list[str] | None:
+    """Return the files below a folder, relative; None for a file; OSError when there is none."""
+    if not os.path.isdir(path):
+        os.stat(path)
+        return None
+    return sorted(
+        os.path.relpath(os.path.join(top, name), path)
+        for top, _, names in os.walk(path)
+        for name in names
+        if os.path.isfile(os.path.join(top, name))
+    )
+
+
+def remove(path: str) -> None:
+    """Remove a folder, also while a dying process still writes into it."""
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.exists(path):
+            return
+        time.sleep(0.05)
+    shutil.rmtree(path)
+
+
+def vacate(path: str) -> None:
+    """Remove a marked folder when no numbered folder of a host is left in it."""
+    if os.path.isdir(path) and not any(name.isdigit() for name in os.listdir(path)):
+        remove(path)
+
+
+def folders(root: str) -> dict[str, str]:
+    """Return marked folder -> what its owner.json says (empty where it was torn)."""
+    names = sorted(os.listdir(root)) if os.path.isdir(root) else []
+    return {
+        name: text_of(f"{root}/{name}/owner.json")
+        for name in names
+        if os.path.isdir(f"{root}/{name}")
+    }
+
+
+def identity(path: str) -> str:
+    """Return device and inode of a path (equal for two names of one thing), or its name."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return path
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def place(cache: str, digest: str, target: str, fresh: str | None = None) -> bool:
+    """Copy the kept file of this sha256 to ``target``; False when there is none.
+
+    ``fresh`` is such a file, just written: it becomes the kept one, unless it is another.
+    """
+    kept = f"{cache}/{digest}"
+    if fresh is not None and os.path.exists(fresh):
+        with open(fresh, "rb") as file:
+            if hashlib.sha256(file.read()).hexdigest() != digest:
+                raise OSError(errno.EIO, "it arrived as another file", target)
+        os.makedirs(cache, mode=0o700, exist_ok=True)
+        os.replace(fresh, kept)
+    if not os.path.exists(kept):
+        return False
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copyfile(kept, target)
+    return True
+
+
+def run(argv: list[str], seconds: float) -> list[Any]:
+    """Run a short command; return exit code and output (both streams)."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return [124, ""]
+    except FileNotFoundError:
+        return [127, ""]
+    return [done.returncode, done.stdout.decode("utf-8", "replace")]

