@@ -16,7 +16,7 @@ from bench.analysis.results import (
     Verdict,
 )
 from bench.model import Scalar
-from bench.units import format_memory
+from bench.units import format_memory, plural
 
 ABSENT = "–"
 
@@ -76,7 +76,7 @@ def _digits(interval: Interval) -> int:
 
 def workers(count: int) -> str:
     """Return "1 worker", "2 workers"."""
-    return f"{count} worker{'' if count == 1 else 's'}"
+    return plural(count, "worker")
 
 
 def factors(values: Mapping[str, Scalar]) -> str:
