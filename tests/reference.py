@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import operator
 import re
 import shutil
 import subprocess
@@ -58,6 +59,7 @@ class Prediction(NamedTuple):
     at: int
     seconds: float
     measured: float
+    refused: str
 
 
 def trim(results: Path = RESULTS) -> None:
@@ -167,6 +169,7 @@ def replayed(run: str, results: Path = RESULTS) -> list[Prediction]:
             at=one["point"]["workers"],
             seconds=round(one["point"]["seconds"], 3),
             measured=round(one["measured"], 3),
+            refused=one["point"]["refused"],
         )
         for one in data["answers"]
     ]
@@ -193,6 +196,7 @@ def predictions() -> list[Prediction]:
             at=int(row["at"]),
             seconds=float(row["seconds"]),
             measured=float(row["measured"]),
+            refused=row["refused"],
         )
         for row in rows
     ]
@@ -208,11 +212,15 @@ def errors(of: int, at: int) -> str:
 
 def foresight() -> str:
     """Return what the README says of ``whatif``."""
-    pairs = ((1, 2), (2, 1), (1, 3), (2, 3), (3, 1), (3, 2))
-    said = ", ".join(f"{of} → {at}: {errors(of, at)}" for of, at in pairs)
+    pairs = {(one.of, one.at): one.refused for one in predictions() if one.of != one.at}
+    said, refused = (
+        ", ".join(f"{of} → {at}: {errors(of, at)}" for (of, at), why in pairs.items() if known(why))
+        for known in (operator.not_, bool)
+    )
     return (
         "- `whatif` on the half-core Spark runs, median error of predicting the measured median "
-        f"from one run's event log, by worker counts: {said}."
+        f"from one run's event log, by worker counts: {said}. Where it says that it cannot know "
+        f"(driver and workers want more cores than there are), its best guesses err by: {refused}."
     )
 
 

@@ -156,7 +156,7 @@ def _print(
         out.print(f"{finding.severity}: {finding}", markup=False)
     guess = "unknown until the first runs" if seconds is None else format_duration(seconds)
     basis = f" (from {len(runs)} runs)" if seconds is not None and runs else ""
-    out.print(f"estimated time: {guess}{basis}")
+    out.print(f"estimated time: {guess}{basis}" if left else "nothing is left to run")
     for environment in study.environments:
         most = max(c.workers for c in study.cases if c.environment == environment.name)
         out.print(
