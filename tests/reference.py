@@ -27,6 +27,7 @@ from bench.analysis.overview import overview, representatives
 from bench.analysis.results import Overview
 from bench.report import words
 from bench.store import Store
+from bench.telemetry.eventfields import EVENTS as EVENT_TYPES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "reference"
@@ -35,14 +36,7 @@ BEGIN, END = "<!-- results/reference begins -->", "<!-- results/reference ends -
 
 SAMPLES, EVENTS, TOLD = "samples.parquet", "spark-events.zstd", ":::BENCH "
 # What the tables are made of; the rest of a log is large, and tells of the machine's user.
-TYPES = {
-    f"SparkListener{name}"
-    for name in (
-        *("LogStart", "ApplicationStart", "ApplicationEnd", "EnvironmentUpdate"),
-        *("ExecutorAdded", "ExecutorRemoved", "JobStart", "JobEnd"),
-        *("StageSubmitted", "StageCompleted", "StageExecutorMetrics", "TaskEnd"),
-    )
-}
+TYPES = {name.decode() for name in EVENT_TYPES}
 DROPPED = {"Accumulables", "Callsite", "Details", "Log Urls", "Attributes", "Properties", "User"}
 EMPTIED = {"JVM Information", "Hadoop Properties", "System Properties", "Metrics Properties"}
 NAMED = {"Host", "Hosts"}
@@ -69,7 +63,7 @@ def trim(results: Path = RESULTS) -> None:
         folder = store.folder(run.run)
         events = folder / EVENTS
         if events.is_file():
-            _scrub(events)
+            scrub(events)
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -81,7 +75,7 @@ def trim(results: Path = RESULTS) -> None:
     (results / ".lock").unlink(missing_ok=True)
 
 
-def _scrub(path: Path) -> None:
+def scrub(path: Path) -> None:
     """Write an event log anew without what names the machine and its user."""
     lines = b"".join(_kept(unpacked(path)))
     path.write_bytes(pyarrow.Codec("zstd", compression_level=19).compress(lines, asbytes=True))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import pytest
+from pandas.testing import assert_frame_equal
 
 from bench import environments, study, workloads
 from bench.analysis.results import Overview
 from bench.report import markdown, sheets
+from bench.telemetry import eventlog
 from tests import reference
 
+EVENT_LOGS = Path(__file__).parent / "telemetry" / "eventlogs"
 READ = study.load(
     reference.ROOT / "studies" / "reference.toml",
     environments.kinds(),
@@ -66,6 +71,17 @@ def test_nothing_of_it_names_a_place_of_the_machine(pattern: str) -> None:
         assert not re.search(pattern, path.read_text()), path.name
     for path in reference.RESULTS.rglob(reference.EVENTS):
         assert not re.search(pattern, reference.unpacked(path)), path.name
+
+
+def test_a_scrubbed_log_gives_the_same_tables(tmp_path: Path) -> None:
+    log = tmp_path / reference.EVENTS
+    shutil.copyfile(EVENT_LOGS / "spark-4.3.0-two-executors.zstd", log)
+    before = eventlog.read(log)
+    reference.scrub(log)
+    after = eventlog.read(log)
+    for name in ("tasks", "stages", "jobs", "executors"):
+        assert_frame_equal(getattr(before, name), getattr(after, name))
+    assert (before.begin, before.end, before.partial) == (after.begin, after.end, after.partial)
 
 
 @pytest.mark.real
