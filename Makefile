@@ -45,6 +45,7 @@ reference: setup ## measure results/reference anew (an hour on a quiet machine) 
 	$(BIN)/benchcast run studies/reference.toml
 	$(BIN)/python -m tests.reference trim
 	$(BIN)/benchcast report results/reference
+	$(BIN)/python -m tests.reference replay
 	$(BIN)/python -m tests.reference readme
 
 test: lint types floors unit ## the fast lane: style, types, floors and all tests but real campaigns and labs
@@ -79,7 +80,8 @@ test-labs: setup ## the lab's lane: hosts over SSH and a vCenter
 	$(BIN)/pytest -m lab $(PYTEST)
 
 bench: setup ## measure the harness itself (asv)
-	cd tests/performance && PYTHONPATH=../.. ../../$(BIN)/asv run --python=same --show-stderr
+	cd tests/performance && ../../$(BIN)/asv machine --yes --machine here
+	cd tests/performance && PYTHONPATH=../.. ../../$(BIN)/asv run --python=same --show-stderr --machine here
 
 format: setup ## put the code into its standard form
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,7 @@
 """The reference campaign: what of it is committed, and what the README says of it.
 
     python -m tests.reference trim      keep of results/reference what a reader needs
+    python -m tests.reference replay    predict each worker count from each run's event log
     python -m tests.reference readme    write its figures into README.md
 
 Run after ``benchcast run studies/reference.toml``; ``make reference`` does all of it.
@@ -8,13 +9,17 @@ Run after ``benchcast run studies/reference.toml``; ``make reference`` does all 
 
 from __future__ import annotations
 
+import csv
 import json
+import operator
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import pyarrow
 
@@ -22,6 +27,7 @@ from bench.analysis.overview import overview, representatives
 from bench.analysis.results import Overview
 from bench.report import words
 from bench.store import Store
+from bench.telemetry.eventfields import EVENTS as EVENT_TYPES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "reference"
@@ -29,33 +35,35 @@ PAGE = ROOT / "reports" / "reference"
 BEGIN, END = "<!-- results/reference begins -->", "<!-- results/reference ends -->"
 
 SAMPLES, EVENTS, TOLD = "samples.parquet", "spark-events.zstd", ":::BENCH "
-LOGGED_FOR = "spark-synthetic"  # the workload whose event logs are kept: replay is tested on them
 # What the tables are made of; the rest of a log is large, and tells of the machine's user.
-TYPES = {
-    f"SparkListener{name}"
-    for name in (
-        *("LogStart", "ApplicationStart", "ApplicationEnd", "EnvironmentUpdate"),
-        *("ExecutorAdded", "ExecutorRemoved", "JobStart", "JobEnd"),
-        *("StageSubmitted", "StageCompleted", "StageExecutorMetrics", "TaskEnd"),
-    )
-}
+TYPES = {name.decode() for name in EVENT_TYPES}
 DROPPED = {"Accumulables", "Callsite", "Details", "Log Urls", "Attributes", "Properties", "User"}
 EMPTIED = {"JVM Information", "Hadoop Properties", "System Properties", "Metrics Properties"}
 NAMED = {"Host", "Hosts"}
 SETTINGS = ("spark.executor.cores", "spark.executor.memory", "spark.cores.", "spark.task.")
+REPLAYED = (1, 2, 3)
 FOLDERS = re.compile(r"(/[\w.+-]+)+/")
 
 
+class Prediction(NamedTuple):
+    """The work's seconds at ``at`` workers by one run at ``of``, and the median measured there."""
+
+    run: str
+    of: int
+    at: int
+    seconds: float
+    measured: float
+    refused: str
+
+
 def trim(results: Path = RESULTS) -> None:
-    """Keep what every run reported and its samples, and one workload's scrubbed event logs."""
+    """Keep what every run reported, its samples and its event log, scrubbed."""
     store = Store(results)
     for run in store.read().runs:
         folder = store.folder(run.run)
         events = folder / EVENTS
-        if run.cell.workload == LOGGED_FOR and events.is_file():
-            _scrub(events)
-        else:
-            events.unlink(missing_ok=True)
+        if events.is_file():
+            scrub(events)
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -67,7 +75,7 @@ def trim(results: Path = RESULTS) -> None:
     (results / ".lock").unlink(missing_ok=True)
 
 
-def _scrub(path: Path) -> None:
+def scrub(path: Path) -> None:
     """Write an event log anew without what names the machine and its user."""
     lines = b"".join(_kept(unpacked(path)))
     path.write_bytes(pyarrow.Codec("zstd", compression_level=19).compress(lines, asbytes=True))
@@ -135,10 +143,78 @@ def figures(found: Overview) -> str:
         facts += [words.middle(cell.seconds, "s"), words.span(cell.seconds, "s")]
         facts += [words.middle(point.speedup), efficiency]
         rows.append("| " + " | ".join(facts) + " |")
-    said = [f"{line}." if not line.endswith(".") else line for line in words.headline(found)]
-    return "\n".join(
-        [f"Measured on {began} on {where}, {len(found.runs)} runs:", "", *rows, "", *said]
-        + [words.equality(found.verdicts)]
+    said = [f"- {line}" for line in (*words.headline(found), words.equality(found.verdicts))]
+    head = f"Measured on {began} on {where}, {len(found.runs)} runs:"
+    return "\n".join([head, "", *rows, "", *said, foresight()])
+
+
+def replayed(run: str, results: Path = RESULTS) -> list[Prediction]:
+    """Return what ``whatif`` says from one run at every count that its curve was measured at."""
+    counts = ",".join(map(str, REPLAYED))
+    words_ = ["whatif", run, "--workers", counts, "--json", "--results", str(results.parent)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words_], check=True, capture_output=True, text=True
+    )
+    data = json.loads(done.stdout)["data"]
+    return [
+        Prediction(
+            run=run,
+            of=data["replay"]["workers"],
+            at=one["point"]["workers"],
+            seconds=round(one["point"]["seconds"], 3),
+            measured=round(one["measured"], 3),
+            refused=one["point"]["refused"],
+        )
+        for one in data["answers"]
+    ]
+
+
+def replay() -> None:
+    """Write what each half-core Spark run predicts into replay.csv."""
+    runs = [run for run in Store(RESULTS).read().runs if run.cell.workload == "spark-synthetic"]
+    with (RESULTS / "replay.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Prediction._fields)
+        for run in runs:
+            writer.writerows(replayed(run.run))
+
+
+def predictions() -> list[Prediction]:
+    """Return what replay.csv holds."""
+    with (RESULTS / "replay.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        Prediction(
+            run=row["run"],
+            of=int(row["of"]),
+            at=int(row["at"]),
+            seconds=float(row["seconds"]),
+            measured=float(row["measured"]),
+            refused=row["refused"],
+        )
+        for row in rows
+    ]
+
+
+def errors(of: int, at: int) -> str:
+    """Return the median error of predicting a worker count from runs at another, in words."""
+    found = [
+        abs(one.seconds / one.measured - 1) for one in predictions() if (one.of, one.at) == (of, at)
+    ]
+    return words.percent(median(found))
+
+
+def foresight() -> str:
+    """Return what the README says of ``whatif``."""
+    pairs = {(one.of, one.at): one.refused for one in predictions() if one.of != one.at}
+    said, refused = (
+        ", ".join(f"{of} → {at}: {errors(of, at)}" for (of, at), why in pairs.items() if known(why))
+        for known in (operator.not_, bool)
+    )
+    return (
+        "- `whatif` on the half-core Spark runs, median error of predicting the measured median "
+        f"from one run's event log, by worker counts: {said}. Where it says that it cannot know "
+        f"(driver and workers want more cores than there are), its best guesses err by: {refused}."
     )
 
 
@@ -151,4 +227,4 @@ def readme() -> None:
 
 
 if __name__ == "__main__":
-    {"trim": trim, "readme": readme}[sys.argv[1]]()
+    {"trim": trim, "replay": replay, "readme": readme}[sys.argv[1]]()

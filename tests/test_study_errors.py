@@ -218,8 +218,8 @@ REPLACED = [
     ('use = "job"', 'use = "spark-logistic-regresion"',
      'workload[1].use: workload "spark-logistic-regresion" is unknown; did you mean '
      f"'spark-logistic-regression'? allowed: {OUR_WORKLOADS}, or a path such as ../jobs/churn"),
-    ('use = "job"', 'use = "/root/job"',
-     'workload[1].use: workload "/root/job" is not a relative path; give it relative to the '
+    ('use = "job"', 'use = "/srv/job"',
+     'workload[1].use: workload "/srv/job" is not a relative path; give it relative to the '
      "study file, with forward slashes: ../jobs/churn"),
     ('use = "job"', "", "workload[1].use: missing; it is required"),
     ('use = "job"', 'use = ["job", "tf"]\nname = "x"', "workload[1].name: one name for 2 "

@@ -24,8 +24,9 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a run besides its tasks, to tell what another count would change.
 
     ``partitions`` says whether the data has one for each core ("workers") or always as many;
-    ``worker_cpu`` is a worker's share of the ``machine_cores`` that all workers have in common,
-    in cores. None: not known (of the last two: the workers have machines of their own).
+    ``worker_cpu`` is a worker's share of the ``machine_cores`` that all workers and the driver
+    (``driver_cpu``) have in common, in cores. None: not known (of machine and worker: the workers
+    have machines of their own).
     """
 
     log: SparkLog
@@ -35,6 +36,7 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     partitions: Partitions | None = None
     worker_cpu: float | None = None
     machine_cores: float | None = None
+    driver_cpu: float = 0.0
 
     def follows(self) -> bool:
         """Return whether the partitions are known to follow the worker count."""
@@ -65,12 +67,14 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     def _contention(self, count: int) -> str:
         if self.worker_cpu is None or self.machine_cores is None:
             return ""
-        wanted = count * self.worker_cpu
+        most = max(count, self.workers)  # a run that was cramped itself tells of no other count
+        wanted = most * self.worker_cpu + self.driver_cpu
         if wanted <= self.machine_cores:
             return ""
+        driver = " and the driver" if self.driver_cpu else ""
         return (
-            f"contention: {count} workers of {self.worker_cpu:g} cores want {wanted:g}, the machine"
-            f" has {self.machine_cores:g}"
+            f"contention: {most} workers of {self.worker_cpu:g} cores{driver} want {wanted:g}, the"
+            f" machine has {self.machine_cores:g}"
         )
 
     def _partitions(self, count: int) -> str:

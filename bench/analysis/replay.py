@@ -84,14 +84,15 @@ def replay(
     partitions: Partitions | None = None,
     worker_cpu: float | None = None,
     machine_cores: float | None = None,
+    driver_cpu: float = 0.0,
 ) -> Replay:
     """Return the time that the work in [begin, end) (s since the epoch) takes at worker counts.
 
     ``workers`` executors of ``cores`` cores each ran it; those of ``at`` have as many cores.
     ``partitions`` says whether the data has one for each core of the executors ("workers") or
     always as many (None: not known). ``worker_cpu`` is a worker's share of ``machine_cores``, in
-    cores, where all workers share one machine. Raises ValueError for counts below 1, a window
-    without a task, or an end that is not behind its beginning.
+    cores, where all workers share one machine, ``driver_cpu`` the driver's. Raises ValueError for
+    counts below 1, a window without a task, or an end that is not behind its beginning.
     """
     if min(workers, cores, *at) < 1:
         raise ValueError(f"workers, cores and counts are at least 1: {workers}, {cores}, {at}")
@@ -108,6 +109,7 @@ def replay(
         partitions=partitions,
         worker_cpu=worker_cpu,
         machine_cores=machine_cores,
+        driver_cpu=driver_cpu,
     )
     return Replay(
         workers=workers,

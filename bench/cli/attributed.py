@@ -49,6 +49,7 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
     logs = {
         int(path.stem.removeprefix("rank-")): benchlog.read(path, run.run)
         for path in folder.glob("rank-*.log")
+        if path.stem.removeprefix("rank-").isdecimal()
     }
     ranks = [
         Rank(rank=rank, wall=log.work, stages=log.stages)

@@ -157,7 +157,7 @@ def _print(
         out.print(f"{finding.severity}: {finding}", markup=False)
     guess = "unknown until the first runs" if seconds is None else format_duration(seconds)
     basis = f" (from {len(runs)} runs)" if seconds is not None and runs else ""
-    out.print(f"estimated time: {guess}{basis}")
+    out.print(f"estimated time: {guess}{basis}" if left else "nothing is left to run")
     for name, text in _created(prepared).items():
         kind = next(one.kind for one in study.environments if one.name == name)
         out.print(f"would create: {name} ({kind}): {text}", markup=False)

@@ -157,6 +157,7 @@ def _replay(
             partitions=_partitions(case),
             worker_cpu=case.worker.cpu_limit or float(case.worker.cores),
             machine_cores=_machine_cores(known, run, case),
+            driver_cpu=case.driver.cpu_limit or float(case.driver.cores),
         )
     except ValueError as error:
         raise UserError(f"{run.run} cannot be replayed: {error}") from error

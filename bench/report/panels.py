@@ -19,6 +19,7 @@ MOST_PANELS = 24
 FAR_APART = 6.0  # curves whose times differ more get a panel each
 MOST_VECTOR_DOTS = 1500
 MOST_BARS = 48
+LONG_NAME = 16  # letters from which a legend's names take more room
 
 
 def time(overview: Overview) -> Canvas | None:
@@ -173,7 +174,8 @@ def _stacked(overview: Overview, bars: Sequence[Bar], label: str) -> Canvas | No
     from matplotlib.patches import Patch
 
     handles = [Patch(color=_part(names, name), label=name) for name in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(names)))
+    most = 6 if max(map(len, names)) < LONG_NAME else 4
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(most, len(names)))
     return figure
 
 

@@ -16,7 +16,7 @@ from bench.analysis.results import (
     Verdict,
 )
 from bench.model import Scalar
-from bench.units import format_memory
+from bench.units import format_memory, plural
 
 ABSENT = "–"
 
@@ -32,7 +32,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return seconds with their unit: "12.3 s"."""
+    """Return seconds with their unit: "12.3 s"; what is below a millisecond is said to be so."""
+    if value is not None and 0 < abs(value) < 1e-3:
+        return "< 1 ms"
     return ABSENT if value is None else f"{number(value)} s"
 
 
@@ -74,7 +76,7 @@ def _digits(interval: Interval) -> int:
 
 def workers(count: int) -> str:
     """Return "1 worker", "2 workers"."""
-    return f"{count} worker{'' if count == 1 else 's'}"
+    return plural(count, "worker")
 
 
 def factors(values: Mapping[str, Scalar]) -> str:

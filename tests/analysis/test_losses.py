@@ -29,8 +29,8 @@ def campaign() -> list[Run]:
 
 def log(workers: int) -> SparkLog:
     """Eight seconds of tasks and a driver that takes two seconds more with each worker."""
-    jobs = [Job(stages=[Stage(tasks=even(8, run=1.0))], pause=2.0 * workers)]
-    return build(jobs, executors=workers)
+    half = [Stage(tasks=even(4, run=1.0))]
+    return build([Job(stages=half), Job(stages=half, pause=2.0 * workers)], executors=workers)
 
 
 def test_the_run_in_the_middle_stands_for_its_cell() -> None:

@@ -153,6 +153,15 @@ def test_more_workers_than_the_machine_has_cores_are_refused() -> None:
     assert [bool(point.refused) for point in half.points] == [False, False, False, True]
     assert half.points[3].refused.startswith("contention: 8 workers of 0.5 cores want 4")
     assert not any(point.refused for point in whatif(log).points)
+    driven = whatif(log, worker_cpu=0.5, machine_cores=2.0, driver_cpu=1.0)
+    assert [bool(point.refused) for point in driven.points] == [False, False, True, True]
+    assert driven.points[2].refused.startswith("contention: 4 workers of 0.5 cores and the driver")
+
+
+def test_a_run_that_was_cramped_itself_tells_of_no_other_count() -> None:
+    log = build([Job(stages=[Stage(tasks=even(8, run=1.0))])], executors=4)
+    cramped = whatif(log, at=[1, 4], workers=4, worker_cpu=1.0, machine_cores=2.0)
+    assert [bool(point.refused) for point in cramped.points] == [True, False]
 
 
 def test_a_tree_that_would_get_another_level_is_refused() -> None:
