@@ -14,13 +14,14 @@ INPUT = ("source", "validate", "preprocess")  # pipeline stages in which ranks d
 
 class Rank(msgspec.Struct, frozen=True, kw_only=True):
     """One rank's report of a window: wall seconds and its pipeline stages (their
-    ``driver_cpu`` is the CPU of this rank). ``collective``: seconds inside collectives, None
-    where the workload does not tell them."""
+    ``driver_cpu`` is the CPU of this rank). ``collective`` and ``collective_cpu``: its seconds
+    inside collectives, wall and CPU; None where the workload does not tell them."""
 
     rank: int
     wall: float
     stages: tuple[StageTime, ...]
     collective: float | None = None
+    collective_cpu: float = 0.0
 
 
 def share_ranks(ranks: Sequence[Rank], wall: float, cores: int, ledger: Ledger) -> None:
@@ -78,6 +79,6 @@ def _share_waiting(rank: Rank, waited: float, cores: int, several: bool, ledger:
     elif rank.collective is None:
         ledger.add("collective wait and contention", waited)
     else:
-        meeting = min(rank.collective * cores, waited)
+        meeting = min(max(0.0, rank.collective * cores - rank.collective_cpu), waited)
         ledger.add("collective wait", meeting)
         ledger.add("contention", waited - meeting)

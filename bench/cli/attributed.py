@@ -52,7 +52,13 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
         if path.stem.removeprefix("rank-").isdecimal()
     }
     ranks = [
-        Rank(rank=rank, wall=log.work, stages=log.stages)
+        Rank(
+            rank=rank,
+            wall=log.work,
+            stages=log.stages,
+            collective=log.told("collective"),
+            collective_cpu=log.told("collective_cpu") or 0.0,
+        )
         for rank, log in sorted(logs.items())
         if log.work
     ]

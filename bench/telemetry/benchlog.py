@@ -70,6 +70,13 @@ class Log(msgspec.Struct, kw_only=True):
     versions: Mapping[str, str] = {}
     artefacts: Mapping[str, str] = {}
 
+    def told(self, metric: str) -> float | None:
+        """Return the sum of a metric over all passes, None where it was not reported."""
+        values = [
+            value for one in self.measurements if one.metric == metric for value in one.values
+        ]
+        return sum(values) if values else None
+
 
 _decoder = msgspec.json.Decoder(Event)
 

@@ -8,6 +8,8 @@ import pytest
 
 from bench import sparklog
 from bench.analysis.attribution import attribute, gap
+from bench.cli.attributed import attribution, case_of
+from bench.model import Run
 from bench.store import Store
 from bench.telemetry import benchlog, eventlog
 from tests.campaigns import campaign
@@ -24,7 +26,7 @@ generator = "spark-perf"
 rows      = 16384
 features  = 20
 [[workload]]
-use     = ["spark-logistic-regression"]
+use     = ["spark-logistic-regression", "tensorflow-logistic-regression"]
 dataset = "small"
 params  = { tolerance = 1e-6 }
 [[environment]]
@@ -46,9 +48,34 @@ def test_parts_add_up_to_the_measured_work_of_live_runs(work: Path) -> None:
     study.write_text(STUDY)
     store = Store(work / "results")
     tally, memory = campaign(study, store)
-    assert (tally.ok, memory.notes) == (2, [])
+    assert (tally.ok, memory.notes) == (4, [])
+    known = store.read()
+    of_spark(store, [run for run in known.runs if "spark" in run.versions])
+    of_tensorflow(store, [run for run in known.runs if "tensorflow" in run.versions])
+
+
+def of_tensorflow(store: Store, runs: list[Run]) -> None:
+    """Ranks that tell their collectives leave nothing that cannot be told apart."""
+    assert sorted(run.cell.workers for run in runs) == [1, 2]
+    for run in runs:
+        case = case_of(store.read(), run)
+        assert case is not None
+        found = attribution(store, run, case)
+        assert found is not None
+        assert found.notes == ()
+        assert sum(part.seconds for part in found.parts) == pytest.approx(found.wall)
+        # The window is the longest rank's, the phase is rank 0's.
+        assert found.wall == pytest.approx(run.phases["work"], rel=0.02, abs=0.2)
+        names = {part.name for part in found.parts}
+        assert {"compute", "input"} <= names
+        assert ("collective wait" in names) == (run.cell.workers > 1)
+
+
+def of_spark(store: Store, runs: list[Run]) -> None:
+    """Parts add up to the phase, and the gap's parts to the gap."""
+    assert sorted(run.cell.workers for run in runs) == [1, 2]
     found = {}
-    for run in store.read().runs:
+    for run in runs:
         folder = store.root / run.run
         log = eventlog.read(folder / sparklog.FILE)
         assert log.partial == ""

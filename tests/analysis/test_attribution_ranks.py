@@ -48,6 +48,13 @@ def test_ranks_that_tell_their_collectives() -> None:
     adds_up(found, 12.0)
 
 
+def test_the_cpu_of_a_collective_is_no_waiting() -> None:
+    busy = [rank(n, 12.0, 7.0, collective=2.0, collective_cpu=1.5) for n in range(2)]
+    found = attribute_tensorflow(busy)
+    assert seconds(found)["collective wait"] == pytest.approx(0.5)
+    assert seconds(found)["contention"] == pytest.approx(2.5)
+
+
 def test_one_rank_waits_for_no_other() -> None:
     found = attribute_tensorflow([rank(0, 12.0, 9.0)])
     assert seconds(found) == pytest.approx(
@@ -66,11 +73,17 @@ def test_one_rank_waits_for_no_other() -> None:
     cpu=st.none() | st.floats(0, 50),
     cores=st.integers(1, 4),
     collective=st.none() | st.floats(0, 50),
+    collective_cpu=st.floats(0, 50),
 )
 def test_parts_of_ranks_always_add_up(
-    walls: list[float], cpu: float | None, cores: int, collective: float | None
+    walls: list[float],
+    cpu: float | None,
+    cores: int,
+    collective: float | None,
+    collective_cpu: float,
 ) -> None:
-    ranks = [rank(n, wall, cpu, collective=collective) for n, wall in enumerate(walls)]
+    told = {"collective": collective, "collective_cpu": collective_cpu}
+    ranks = [rank(n, wall, cpu, **told) for n, wall in enumerate(walls)]
     adds_up(attribute_tensorflow(ranks, cores=cores), max(walls))
 
 

@@ -1,10 +1,10 @@
 """Logistic regression with TensorFlow, one process a rank, on flights or on generated rows.
 
 Every rank holds a block of contiguous rows; one tf.function computes summed loss and gradient
-there and all-reduces them, and each rank runs the same L-BFGS on the sums. All of it is eager
-and in memory, so every stage's output is whole when the stage ends: `staged` and `fused` do the
-same here. MLlib's solver works on standardised features and this one on the features as they
-are; the penalty is on the weights of the latter in both, so that the optimum is the same.
+there, another all-reduces them, and each rank runs the same L-BFGS on the sums. All of it is
+eager and in memory, so every stage's output is whole when the stage ends: `staged` and `fused`
+do the same here. MLlib's solver works on standardised features and this one on the features as
+they are; the penalty is on the weights of the latter in both, so that the optimum is the same.
 """
 
 from __future__ import annotations
@@ -47,26 +47,35 @@ class Shard:
     held_out: int
 
 
-@dataclass(frozen=True)
 class Peers:
-    """The ranks together: the strategy, this rank's number and how many there are."""
+    """The ranks together: the strategy, this rank's number and how many there are.
 
-    strategy: Any
-    rank: int
-    ranks: int
+    ``collective`` and ``collective_cpu`` are the seconds inside all-reduces so far, wall and CPU
+    of this process.
+    """
+
+    def __init__(self, strategy: Any, rank: int) -> None:
+        self.rank, self.ranks = rank, int(strategy.num_replicas_in_sync)
+        self.collective = self.collective_cpu = 0.0
+
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def summed(part: Any) -> Any:
+            return strategy.run(_all_reduce, args=(part,))
+
+        self._summed = summed
 
     def share(self, count: int) -> tuple[int, int]:
         """Return this rank's contiguous part of count things: start, stop."""
         return self.rank * count // self.ranks, (self.rank + 1) * count // self.ranks
 
-    def total(self, values: Matrix) -> Matrix:
-        """Return the sum of values [n] over the ranks, the same on each."""
-
-        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-        def summed(part: Any) -> Any:
-            return self.strategy.run(_all_reduce, args=(part,))
-
-        return np.asarray(summed(tf.constant(values)).numpy(), dtype=np.float64)
+    def total(self, values: Any) -> Matrix:
+        """Return the sum of values [n], a tensor or an array, over the ranks, the same on each."""
+        part = tf.convert_to_tensor(values)
+        began, cpu = time.monotonic(), time.process_time()
+        sums = self._summed(part).numpy()
+        self.collective += time.monotonic() - began
+        self.collective_cpu += time.process_time() - cpu
+        return np.asarray(sums, dtype=np.float64)
 
 
 def _all_reduce(part: Any) -> Any:
@@ -88,7 +97,7 @@ def start() -> Peers:
     )
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     rank = int(json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0))
-    return Peers(strategy, rank, int(strategy.num_replicas_in_sync))
+    return Peers(strategy, rank)
 
 
 def generate(spec: generators.Spec, first: int, stop: int) -> Shard:
@@ -191,19 +200,19 @@ def objective(
     """
     labels = tf.constant(shard.train_labels)
 
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def local(point: Any) -> Any:
         margins = tf.linalg.matvec(values, point[:-1]) + point[-1]
         loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=margins))
         residual = tf.sigmoid(margins) - labels
         gradient = tf.linalg.matvec(values, residual, transpose_a=True)
-        return _all_reduce(tf.concat([gradient, [tf.reduce_sum(residual)], [loss]], axis=0))
-
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def step(point: Any) -> Any:
-        return peers.strategy.run(local, args=(point,))
+        return tf.concat([gradient, [tf.reduce_sum(residual)], [loss]], axis=0)
 
     def value(point: Matrix) -> tuple[float, Matrix]:
-        sums = step(tf.constant(point)).numpy()
+        # Two calls, so that computing and waiting for the other ranks are timed apart; one that
+        # is dispatched without an end would let the first one's time fall into the second.
+        part = local(tf.constant(point)).numpy()
+        sums = peers.total(part)
         gradient = sums[:-1] / rows
         gradient[:-1] += regularization * point[:-1]
         return quality.penalised(float(sums[-1]), rows, point[:-1], regularization), gradient
@@ -286,6 +295,7 @@ def train(
 def one_pass(report: Report, peers: Peers, number: int) -> tuple[Matrix, dict[str, Any]]:
     """Do the whole work once; return the model's vector [features + 1] and its quality."""
     began = time.monotonic()
+    collective, collective_cpu = peers.collective, peers.collective_cpu
     values, shard, sums, everything = prepare(report, peers)
     if number == 0:
         parts = np.split(everything[2:], 2)
@@ -301,6 +311,8 @@ def one_pass(report: Report, peers: Peers, number: int) -> tuple[Matrix, dict[st
         score(values, shard, model)
     report.measure("objective", value, item="train")
     report.measure("throughput", everything[0] / (time.monotonic() - began), "rows/s")
+    report.measure("collective", peers.collective - collective, "s")
+    report.measure("collective_cpu", peers.collective_cpu - collective_cpu, "s")
     return model, {
         "objective": value,
         "auc": area,

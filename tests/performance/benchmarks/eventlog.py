@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 LOG = Path(__file__).parents[2] / "telemetry" / "eventlogs" / "spark-3.5.9.zstd"
-SIZE = 300 << 20
+SIZE = 1 << 30
 
 
 def grow(path: Path, size: int) -> int:
@@ -34,7 +34,7 @@ def grow(path: Path, size: int) -> int:
 
 
 class EventLog:
-    """Reading a plain log of 300 MiB in a fresh process: rate and peak memory."""
+    """Reading a plain log of 1 GiB in a fresh process: rate and peak memory."""
 
     timeout = 900
     script = (
