@@ -57,8 +57,11 @@ class Outcome(msgspec.Struct, kw_only=True):
 class MetricSource(Protocol):
     """Telemetry of a cluster while a run works; it never fails a run."""
 
-    def start(self) -> None:
-        """Begin to sample."""
+    def start(self, interval: float) -> None:
+        """Begin to sample, every ``interval`` seconds where it has a say in that.
+
+        One sample is taken now and one at the end, however short the run is.
+        """
 
     def stop(self, folder: Path) -> None:
         """End, and write what was sampled (Parquet) into ``folder``."""

@@ -20,6 +20,7 @@ Order = Literal["blocks", "random", "abba"]
 ClusterEventName = Literal["opening", "open", "adapted", "closed"]
 
 PHASES = ("queue", "provision", "launch", "work", "teardown")
+SAMPLING = (0.1, 60.0)  # seconds: the least and the most between two samples
 LEAST_BLOCKS = 3  # repeats of every cell before the width of an interval is looked at
 STAGES = ("source", "validate", "preprocess", "features", "train", "evaluate", "score", "infer")
 
@@ -30,11 +31,16 @@ Digest = str  # sha256, 64 hexadecimal digits
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Size of a worker or driver: ``cores``, ``memory`` in bytes, ``cpu_limit`` in cores."""
+    """Size of a worker or driver: ``cores``, ``memory`` in bytes, ``cpu_limit`` in cores.
+
+    ``gpus`` of the kind ``gpu`` are both said or both unset, and then in no cell's key.
+    """
 
     cores: AtLeastOne = 1
     memory: AtLeastOne = 1 << 30
     cpu_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    gpus: AtLeastOne | msgspec.UnsetType = msgspec.UNSET
+    gpu: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,6 +128,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     ``repeats`` are the runs of each case, or the most of them where ``width`` is given: the width
     that its interval may have, from low end to high end, as a share of its middle (0.05 = 5 %).
+    ``sampling`` is the time from one sample of the machines to the next, in seconds.
     ``unplanned`` lists combinations that cannot run, each with its reason.
     """
 
@@ -131,6 +138,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     repeats: AtLeastOne = 5
     width: Annotated[float, msgspec.Meta(gt=0)] | None = None
     order: Order = "blocks"
+    sampling: Annotated[float, msgspec.Meta(ge=SAMPLING[0], le=SAMPLING[1])] = 1.0
     environments: tuple[EnvironmentSpec, ...]
     cases: tuple[Case, ...]
     unplanned: tuple[str, ...] = ()

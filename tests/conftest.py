@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.labs import notes
+
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -26,8 +28,11 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def absent(peer: str, remedy: str) -> None:
-    """Skip for want of a peer, naming what brings it; in CI it is a failure."""
+    """Skip for want of a peer, naming what brings it.
+
+    In CI it is a failure, unless ``make lab`` noted that this machine cannot host it.
+    """
     text = f"{peer} is absent: {remedy}"
-    if os.environ.get("CI") == "true":
+    if os.environ.get("CI") == "true" and not notes.impossible(peer):
         pytest.fail(text)
     pytest.skip(text)

@@ -224,6 +224,12 @@ def test_what_does_not_change_the_work_keeps_the_key(change: dict[str, object]) 
     assert plan(study(msgspec.structs.replace(CASE, **change))).cells[0].key == old.key
 
 
+def test_the_rate_of_the_samples_is_no_part_of_the_key() -> None:
+    said = study(CASE)
+    fast = msgspec.structs.replace(said, sampling=0.1)
+    assert [cell.key for cell in plan(fast).cells] == [cell.key for cell in plan(said).cells]
+
+
 def test_bundle_and_repeat_are_in_the_key_but_not_in_the_series() -> None:
     first, second = plan(study(CASE, repeats=2)).cells
     other = plan(study(CASE), bundle="c").cells[0]

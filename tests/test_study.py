@@ -94,7 +94,7 @@ def test_least_study_has_all_defaults(tmp_path: Path) -> None:
     found = load(tmp_path, study_of())
     (case,) = found.cases
     assert (found.name, found.title, found.repeats, found.seed) == ("mine", "T", 5, 0)
-    assert (found.width, found.order) == (None, "blocks")
+    assert (found.width, found.order, found.sampling) == (None, "blocks", 1.0)
     assert found.limit_time is None
     assert found.unplanned == ()
     assert (case.workload, case.use, case.engine, case.environment) == (
@@ -121,6 +121,7 @@ timeout = "1 h"
 retries = 1
 reuse = false
 pause = "2 s"
+sampling = "200 ms"
 limits = { time = "8 h" }
 """,
             workload="""name = "label"
@@ -136,6 +137,7 @@ conf = { spark.sql.shuffle.partitions = 8, "spark.ui.enabled" = false }""",
     )
     (case,) = found.cases
     assert (found.repeats, found.seed, found.limit_time) == (2, -7, 28800.0)
+    assert found.sampling == 0.2
     assert (case.workload, case.environment, case.stages) == ("label", "here", "staged")
     assert (case.passes, case.warmups) == (5, 2)
     assert (case.timeout, case.retries, case.reuse, case.pause) == (3600.0, 2, False, 2.0)

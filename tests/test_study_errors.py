@@ -87,10 +87,11 @@ WIDTH = (
 )
 HALF = 'leaves half a pair; an even number is allowed with order = "abba"'
 DURATION = 'a number with ms, s, min, h or d: "90 s", "30 min", "1 h 30 min" is allowed'
+SAMPLING = "a duration from 100 ms to 1 min is"
 MEMORY = 'a number with B, KiB, MiB, GiB, TiB, kB, MB, GB, TB or k, m, g, t: "2 GiB", "2g"'
 TOP = (
-    "title, include, workers, repeats, passes, warmups, seed, order, timeout, retries, reuse, "
-    "pause, limits, site, dataset, workload, environment"
+    "title, include, workers, repeats, passes, warmups, seed, order, sampling, timeout, "
+    "retries, reuse, pause, limits, site, dataset, workload, environment"
 )
 ENVIRONMENT = (
     "name, use, kind, workers, timeout, retries, reuse, pause, worker, driver, conf, spare"
@@ -124,6 +125,11 @@ ADDED = [
     ("top", "warmups = 1", "warmups: 1 leaves no pass to time; 0 is the most with passes = 1"),
     ("top", "timeout = 30", f"timeout: 30 is not a duration; {DURATION}"),
     ("top", 'timeout = "0 s"', 'timeout: "0 s" is not allowed; a duration above 0 is'),
+    ("top", "sampling = 1", f"sampling: 1 is not a duration; {DURATION}"),
+    ("top", 'sampling = "99 ms"', f'sampling: "99 ms" is not allowed; {SAMPLING}'),
+    ("top", 'sampling = "61 s"', f'sampling: "61 s" is not allowed; {SAMPLING}'),
+    ("environment", 'sampling = "1 s"',
+     "environment[1].sampling: unknown key; allowed: " + ENVIRONMENT),
     ("top", 'reuse = "yes"', 'reuse: "yes" is not allowed; true or false is'),
     ("top", "seed = 1979-05-27", 'seed: "1979-05-27" is not allowed; a whole number is'),
     ("top", 'limits = { cost = "60 USD" }', "limits.cost: unknown key; allowed: time, machines"),

@@ -10,6 +10,7 @@ from bench.analysis import compare, drift, scaling
 from bench.analysis.attribution import Attribution
 from bench.analysis.evidence import distinct
 from bench.analysis.losses import losses
+from bench.analysis.making import making
 from bench.analysis.results import (
     CellSummary,
     Counts,
@@ -27,7 +28,8 @@ from bench.analysis.results import (
 from bench.analysis.selection import Line, Selection, others, select
 from bench.analysis.summary import LEVEL, cell, headline
 from bench.analysis.utilization import Columns, utilization
-from bench.model import Machine, Run, Session, Study
+from bench.model import ClusterLine, Machine, Run, Session, Study
+from bench.units import format_duration
 
 Tolerances = Mapping[str, Mapping[str, float]]
 
@@ -47,7 +49,9 @@ def overview(
     runs: Iterable[Run],
     *,
     samples: Mapping[str, Columns] | None = None,
+    gpus: Mapping[str, Columns] | None = None,
     attributions: Mapping[str, Attribution] | None = None,
+    lives: Mapping[tuple[str, str], ClusterLine] | None = None,
     tolerances: Tolerances | None = None,
     planned: Collection[str] | None = None,
     allow: Collection[str] = (),
@@ -56,8 +60,9 @@ def overview(
     """Return the overview of one study's runs.
 
     ``samples`` maps a run's id to its samples' columns (see ``utilization``; only those that
-    ``representatives`` names are looked at), ``attributions`` a run's id to where its work went
-    (of the runs that ``losses.standing`` names), ``tolerances`` a task to its manifest's quality
+    ``representatives`` names are looked at), ``gpus`` to those of its GPUs, ``attributions`` a
+    run's id to where its work went (of the runs that ``losses.standing`` names), ``lives`` session
+    and cluster to the cluster's last line, ``tolerances`` a task to its manifest's quality
     tolerances, ``planned`` holds the keys of the study's cells, ``allow`` names differences that
     the reader accepts, ``level`` is the level of all intervals (0..1).
     """
@@ -72,6 +77,7 @@ def overview(
     study = max(known, key=lambda one: one.started_at).study if known else None
     flat = tuple(one for found in cells.values() for one in found)
     used = {digest for run in every for digest in run.machines}
+    clusters = {(run.session, run.cluster) for run in every}
     result = Overview(
         title=study.title if study else "Runs without a session",
         study=study.name if study else "",
@@ -82,7 +88,7 @@ def overview(
         cells=flat,
         verdicts=verdicts,
         ratios=ratios,
-        utilization=_utilization(curves, samples or {}),
+        utilization=_utilization(curves, samples or {}, gpus or {}, _rates(known, every)),
         losses=losses(curves, attributions or {}),
         runs=_rows(every, selection, cells),
         sessions=_sessions(known, every),
@@ -90,6 +96,7 @@ def overview(
         versions=_versions(every),
         facts=_facts(known, every),
         drift=_drift(flat, every),
+        made=making([line for at, line in (lives or {}).items() if at in clusters], facts),
     )
     return _with_unknown(result)
 
@@ -165,8 +172,17 @@ def _comparisons(
     return tuple(verdicts), tuple(ratios)
 
 
+def _rates(sessions: Sequence[Session], runs: Sequence[Run]) -> dict[str, float]:
+    """Return by run the seconds from one sample to the next, where its session is known."""
+    said = {one.session: one.study.sampling for one in sessions}
+    return {run.run: said[run.session] for run in runs if run.session in said}
+
+
 def _utilization(
-    curves: Sequence[Curve], samples: Mapping[str, Columns]
+    curves: Sequence[Curve],
+    samples: Mapping[str, Columns],
+    gpus: Mapping[str, Columns],
+    rates: Mapping[str, float],
 ) -> tuple[Utilization, ...]:
     """Return the utilization of each curve's representative run that has samples."""
     found = []
@@ -178,7 +194,7 @@ def _utilization(
                 for point in curve.points
                 if any(value.run == run for value in point.runs)
             )
-            one = utilization(curve, run, workers, samples[run])
+            one = utilization(curve, run, workers, samples[run], gpus.get(run), rates.get(run))
             if one.series:
                 found.append(one)
     return tuple(found)
@@ -304,6 +320,7 @@ def _facts(sessions: Sequence[Session], runs: Sequence[Run]) -> tuple[Fact, ...]
         "passes in a run": (str(case.passes) for case in cases),
         "warm-up passes": (str(case.warmups) for case in cases),
         "worker cores": (str(case.worker.cores) for case in cases),
+        "samples": [f"every {format_duration(study.sampling)}"],
         "environments": (f"{one.name} ({one.kind})" for one in study.environments),
         "first run": [min(run.started_at for run in runs)] if runs else [],
         "last run": [max(run.started_at for run in runs)] if runs else [],

@@ -223,7 +223,10 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Utilization of one scope over time: s, cores' worth, bytes; a gap in the data is None."""
+    """Utilization of one scope over time: s, cores' worth, bytes; a gap in the data is None.
+
+    ``cpu`` is the mean over the time since the ``t`` before.
+    """
 
     scope: str
     t: tuple[float, ...]
@@ -231,14 +234,29 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     memory: tuple[float | None, ...] = ()
 
 
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU over time: s, share of the time that it was busy (0..1), bytes, W; a gap is None."""
+
+    scope: str
+    t: tuple[float, ...]
+    utilization: tuple[float | None, ...] = ()
+    memory: tuple[float | None, ...] = ()
+    power: tuple[float | None, ...] = ()
+
+
 class Utilization(msgspec.Struct, frozen=True, kw_only=True):
-    """Utilization of one run that stands for a curve at ``workers`` workers."""
+    """Utilization of one run that stands for a curve at ``workers`` workers.
+
+    ``sampling`` is the seconds from one sample to the next that its study asked for.
+    """
 
     curve: str
     label: str
     run: str
     workers: int
+    sampling: float | None = None
     series: tuple[Series, ...]
+    gpus: tuple[Gpu, ...] = ()
 
 
 class LossPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,11 +328,26 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     value: str
 
 
+class Making(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the machines of an environment took to be made, one by one, in seconds.
+
+    ``kind`` is of clones (linked, full, instant), "" where it is not known; ``count`` machines
+    that stood when their clusters ended.
+    """
+
+    environment: str
+    kind: str
+    count: int
+    median: float
+    longest: float
+
+
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a report of one study says; ``level`` is the one that was asked for.
 
     ``planned`` is the number of planned runs where the caller said it, ``unknown`` what the data
-    does not tell, in words; ``drift`` the trend over the order of runs, an environment each.
+    does not tell, in words; ``drift`` the trend over the order of runs, an environment each;
+    ``made`` the time to make machines, which is a part of their clusters' ``provision``.
     """
 
     schema: int = SCHEMA
@@ -335,4 +368,5 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[Fact, ...] = ()
     facts: tuple[Fact, ...] = ()
     drift: tuple[Trend, ...] = ()
+    made: tuple[Making, ...] = ()
     unknown: tuple[str, ...] = ()

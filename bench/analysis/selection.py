@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec import UNSET
 
 from bench.analysis.summary import headline
 from bench.model import Case, Run, Scalar, Session
@@ -215,4 +216,6 @@ def flat(case: Case | None) -> dict[str, Scalar]:
         found |= {f"{role}.cores": shape.cores, f"{role}.memory": shape.memory}
         if shape.cpu_limit is not None:
             found[f"{role}.cpu_limit"] = shape.cpu_limit
+        if shape.gpus is not UNSET and shape.gpu is not UNSET:
+            found |= {f"{role}.gpus": shape.gpus, f"{role}.gpu": shape.gpu}
     return found

@@ -45,7 +45,8 @@ benchcast: the same Spark and TensorFlow work everywhere, at growing worker coun
             list [STUDY]     workloads, environments, runs
   measure   plan STUDY       the cells, their order, the estimated time; starts nothing
             run STUDY        run them; run again continues where it stopped
-  look      report STUDY     the page: curves, where time goes, whether runs are comparable
+  look      report STUDY     the page: curves, where time goes, whether runs are comparable;
+                             --watch keeps it up to date
             show RUN         one run ('last' for the latest)
             whatif RUN       a Spark run's time on other numbers of workers
   tidy      cleanup [STUDY]  what dead sessions left behind

@@ -19,6 +19,7 @@ from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.contracts import Environment
+    from bench.hosts.cache import Cache
     from bench.model import EnvironmentSpec
     from bench.store import Results, Store
 
@@ -29,19 +30,39 @@ def cleanup(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="List what would be removed, remove nothing.")
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Also remove the cache of bundles and Python environments: this machine's,"
+            " and with STUDY that of its hosts over SSH. It is made again when it is needed.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Remove what dead sessions of these results left running or lying about."""
     found: list[str] = []
+    kept: list[str] = []
     for store in _stores(study, results):
         found += _sweep(store, study, dry_run)
+    if cache:
+        for one in _caches(study, results):
+            if reason := one.busy():
+                kept.append(f"{one.describe()}: in use by {reason}")
+                continue
+            found.append(one.describe())
+            if not dry_run:
+                one.remove()
     if json:
-        print_json("cleanup", study or "", {"removed": [] if dry_run else found, "found": found})
+        removed = [] if dry_run else found
+        print_json("cleanup", study or "", {"removed": removed, "found": found, "kept": kept})
         return
     word = "would remove" if dry_run else "removed"
     for text in found:
         typer.echo(f"{word} {text}")
-    if not found:
+    for text in kept:
+        typer.echo(f"left {text}")
+    if not found and not kept:
         typer.echo("nothing was left behind")
 
 
@@ -52,6 +73,18 @@ def _stores(study: str | None, results: Path) -> list[Store]:
     if study is not None:
         return [results_of(study, results)]
     return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
+
+
+def _caches(study: str | None, results: Path) -> list[Cache]:
+    """Return this machine's cache and, with a study, those of its hosts."""
+    from bench.hosts.cache import Caching, local
+
+    found = local()
+    for store in _stores(study, results) if study is not None else []:
+        for environment in _environments(store.read(), study):
+            if isinstance(environment, Caching):
+                found += environment.caches()
+    return found
 
 
 def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:

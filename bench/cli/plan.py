@@ -59,6 +59,7 @@ def plan(
         data["unplanned"] = prepared.study.unplanned
         data["detectable"] = effects
         data["creates"] = _created(prepared)
+        data["sampling"] = prepared.study.sampling
         data["wide"] = [
             {**_row(one.cell, fixed, index), "width": one.width, "runs": one.runs}
             for one in fixed.wide(index)
@@ -87,7 +88,10 @@ def _effects(fixed: Fixed, runs: Sequence[Run]) -> list[Effect]:
 
 
 def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> None:
+    from bench.units import format_duration
+
     out, study = console(), fixed.study
+    out.print(f"samples of CPU, memory and so on: every {format_duration(study.sampling)}")
     if study.width is not None:
         out.print(
             f"repeats: until every interval is within {study.width:.3g} of its middle, "

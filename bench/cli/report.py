@@ -18,8 +18,10 @@ from bench.cli.common import (
     console,
     load_study,
     print_json,
+    results_of,
     with_results,
 )
+from bench.cli.watch import follow
 from bench.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -46,15 +48,30 @@ def report(
         ),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Write the page anew whenever results come, until Ctrl-C."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write one self-contained page, with Markdown, CSV and figures beside it."""
     from bench import report as pages
 
-    store = with_results(study, results)
-    found = overview_of(store, study, where, allow or ())
-    _known(allow or (), found)
-    page = pages.write(found, out or Path("reports") / store.root.name)
+    store = results_of(study, results) if watch else with_results(study, results)
+    folder = out or Path("reports") / store.root.name
+
+    def analysed() -> Overview:
+        found = overview_of(store, study, where, allow or ())
+        _known(allow or (), found)
+        return found
+
+    if watch:
+        if json:
+            raise UserError("--watch and --json do not go together", remedy="leave one out")
+        follow(store.root, analysed, folder, open_=open_)
+        return
+    found = analysed()
+    page = pages.write(found, folder)
     if json:
         print_json("report", store.root.name, {"page": str(page), "overview": found})
     else:
@@ -91,8 +108,10 @@ def overview_of(
         sessions,
         known.machines.values(),
         runs,
-        samples=_samples(store, wanted),
+        samples=_samples(store, wanted, "samples"),
+        gpus=_samples(store, wanted, "gpu"),
         attributions=attributions(store, middle),
+        lives=known.lives,
         tolerances={one.task: one.quality for one in known.bundles.values()},
         planned=planned,
         allow=allow,
@@ -124,12 +143,12 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
     return {cell.key for cell in prepared.plan().planned(Index(runs)) if chosen(cell)}
 
 
-def _samples(store: Store, runs: tuple[str, ...]) -> Samples:
+def _samples(store: Store, runs: tuple[str, ...], name: str) -> Samples:
     import pyarrow.parquet as parquet
 
     found: Samples = {}
     for run in runs:
-        path = store.folder(run) / "samples.parquet"
+        path = store.folder(run) / f"{name}.parquet"
         if path.is_file():
             found[run] = parquet.read_table(path).to_pydict()
     return found

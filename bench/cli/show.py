@@ -12,7 +12,9 @@ from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, 
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.model import ClusterLine, Run
+    from collections.abc import Mapping
+
+    from bench.model import ClusterLine, Machine, Run
     from bench.store import Store
 
 LAST = "last"
@@ -39,6 +41,7 @@ def show(
         print_json("show", store.root.name, data)
         return
     from bench.report.text import attribution_table, run_panel
+    from bench.units import format_duration
 
     out = console()
     out.print(run_panel(found))
@@ -46,21 +49,30 @@ def show(
         out.print(attribution_table(went))
         for note in went.notes:
             out.print(f"note: {note}", markup=False)
-    for text in [] if life is None else _machines(life):
+    for text in [] if life is None else _machines(life, stored.machines):
         out.print(text, markup=False)
+    session = stored.sessions.get(found.session)
+    if session is not None and any("samples.parquet" in name for name in files):
+        out.print(f"sampled every {format_duration(session.study.sampling)}", markup=False)
     out.print(f"files in {folder}:" if files else "no files of it are kept", markup=False)
     for name in files:
         out.print(f"  {name}", markup=False)
 
 
-def _machines(life: ClusterLine) -> list[str]:
-    """Say of each machine that was made for the run's cluster how long that took."""
+def _machines(life: ClusterLine, known: Mapping[str, Machine]) -> list[str]:
+    """Say how long the machines of the run's cluster took to be made, together and one by one."""
+    from bench.analysis.making import making
+    from bench.report.words import made
     from bench.units import format_duration
 
     return [
-        f"{use.role}: made in {format_duration(use.made)}, held for {format_duration(use.seconds)}"
-        for use in life.machines
-        if use.made is not None
+        *(made(one) for one in making([life], known)),
+        *(
+            f"{use.role}: made in {format_duration(use.made)}, "
+            f"held for {format_duration(use.seconds)}"
+            for use in life.machines
+            if use.made is not None
+        ),
     ]
 
 

@@ -19,6 +19,7 @@ from bench.model import Need
 LAUNCH_SECONDS = 180.0  # until all workers must be alive
 SETTLE_SECONDS = 15.0  # until executors of an ended application must be gone
 TRIES = 3
+PYTHON = "benchcast-python"
 LOOK = 0.1
 
 _MASTER = re.compile(r"Starting Spark master at (spark://\S+)")
@@ -26,6 +27,14 @@ _WEB = re.compile(r"started at (http://[^\s,]+)")
 _WORKER = re.compile(r"Starting Spark worker (\S+):(\d+) with")
 _TAKEN = re.compile(r"BindException|Address already in use")
 _SHORT = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # daemons start sooner so
+# A script, not a link: an interpreter finds what is installed beside it by its own path.
+_WRAP = """
+set -e
+mkdir -p "$0/bin"
+printf '#!/bin/sh\\nexec "%s" "$@"\\n' "$2" > "$0/bin/$1"
+chmod 755 "$0/bin/$1"
+echo "$0/bin:$PATH"
+"""
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +54,7 @@ class Standalone:
     def __init__(self, driver: Host, workers: Sequence[Host], need: Need) -> None:
         """Start all; raises LaunchFailed, with everything ended, when not exactly N come up."""
         self._homes: dict[str, Home] = {}
+        self._paths: dict[Path, str] = {}  # a host's folder -> its PATH
         self.driver = driver
         self.hosts = list(workers)
         self.need = need
@@ -83,10 +93,26 @@ class Standalone:
             "SPARK_DAEMON_MEMORY": "256m",
             "SPARK_DAEMON_JAVA_OPTS": f"{_SHORT} -Djava.io.tmpdir={temporary}",
             "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
-            "PYSPARK_PYTHON": host.python,
             "PYSPARK_DRIVER_PYTHON": host.python,
+            **self._python(host),
             **execution.threads(self.need.worker.cores),
         }
+
+    def _python(self, host: Host) -> dict[str, str]:
+        """Return what lets executors run their own host's interpreter.
+
+        They are told the driver's PYSPARK_PYTHON. Where the hosts' paths differ it is a name,
+        which each host's PATH finds in the host's own folder.
+        """
+        if len({one.python for one in (self.driver, *self.hosts)}) == 1:
+            return {"PYSPARK_PYTHON": host.python}
+        if host.folder not in self._paths:
+            code, told = host.run(["sh", "-c", _WRAP, str(host.folder), PYTHON, host.python])
+            if code:
+                what = f"the Python of {host.address} cannot be given a name: {told.strip()}"
+                raise LaunchFailed(what, remedy="free space there")
+            self._paths[host.folder] = told.strip()
+        return {"PYSPARK_PYTHON": PYTHON, "PATH": self._paths[host.folder]}
 
     def broken(self) -> str:
         """Return which daemon has died, or an empty string; workers but one may die."""

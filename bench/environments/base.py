@@ -137,16 +137,20 @@ class HostCluster(Cluster):
     def _provision(self, need: Need) -> None:
         """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
         if isinstance(self._provider, Tailor):
-            since = {id(host): began for host, began in self._held}
             now = time.monotonic()
-            fitted = self._provider.fit(self._hosts(), need, self.owner)
-            self._held = [(host, since.get(id(host), now)) for host in fitted]
+            self._hold(self._provider.fit(self._hosts(), need, self.owner), now)
         else:
             self._count(self._provider, need.workers + 1)
         if isinstance(self._provider, Equipping):
-            self._provider.equip(self._hosts(), need.engine)
+            now = time.monotonic()
+            self._hold(self._provider.equip(self._hosts(), need.engine), now)
         for number, host in enumerate(self._hosts()):
             host.limit(need.worker if number else need.driver)
+
+    def _hold(self, hosts: Sequence[Host], now: float) -> None:
+        """Have these hosts; those that are new since ``now``."""
+        since = {id(host): began for host, began in self._held}
+        self._held = [(host, since.get(id(host), now)) for host in hosts]
 
     def _count(self, provider: HostProvider, wanted: int) -> None:
         """Give back what is too many, take what is lacking."""

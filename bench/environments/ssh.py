@@ -6,7 +6,7 @@ The engine is put in place there by uv, unless the study names an interpreter th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -18,11 +18,13 @@ from bench.engines.tensorflow import TensorFlowEngine
 from bench.environments.base import GIB, HostEnvironment
 from bench.errors import EnvironmentUnfit, LaunchFailed
 from bench.hosts import sshplace
+from bench.hosts.cache import Cache
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Address, known_hosts, need_asyncssh
+from bench.hosts.sshplace import Answer
 from bench.model import EnvironmentSpec, Job, Machine, Need
 from bench.secrets import Secret, read
-from bench.units import format_memory, parse_memory, plural
+from bench.units import format_memory, parse_duration, parse_memory, plural
 
 KIND = "ssh"
 PACKAGES = {"spark": "pyspark", "tensorflow": "tensorflow"}
@@ -67,14 +69,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker 0. Without ``key`` the keys of the SSH agent and the user's default keys are tried.
     Without ``python`` uv builds the engine's environment there, from Benchcast's lock.
     ``spares`` hosts may fail and be replaced; ``at_once`` hosts are prepared in parallel.
-    ``folder`` is below the home folder over there.
+    ``folder`` is below the home folder over there. A host that is silent for ``patience`` is lost.
     """
 
     secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
     unkeyed: ClassVar[tuple[str, ...]] = ("hosts.cores", "hosts.memory", "hosts.price")
     unrecorded: ClassVar[tuple[str, ...]] = (
         *("user", "port", "key", "passphrase", "known_hosts", "spares", "at_once", "folder"),
-        *("hosts.user", "hosts.port", "hosts.key"),
+        *("patience", "hosts.user", "hosts.port", "hosts.key"),
     )
 
     hosts: Annotated[tuple[str | HostSpec, ...], msgspec.Meta(min_length=1)]
@@ -88,9 +90,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     spares: Annotated[int, msgspec.Meta(ge=0)] = 1
     at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = sshplace.AT_ONCE
     folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")] = sshplace.FOLDER
+    patience: str = "30 s"
 
     def __post_init__(self) -> None:
-        """Let a bare address be a host of which nothing else is said."""
+        """Let a bare address be a host of which nothing else is said; refuse no patience."""
+        if parse_duration(self.patience) == 0:
+            raise ValueError(f'patience = "{self.patience}" is not allowed; "30 s" is')
         hosts = tuple(HostSpec(address=h) if isinstance(h, str) else h for h in self.hosts)
         msgspec.structs.force_setattr(self, "hosts", hosts)
 
@@ -121,6 +126,10 @@ class SshEnvironment(HostEnvironment):
         what = "a Python environment on each, once; " if built else ""
         return f"{what}processes and folders on {hosts}, one cluster at a time"
 
+    def caches(self) -> Iterable[Cache]:
+        """Return the hosts' caches."""
+        return self.inventory.caches()
+
     def check(self, job: Job, need: Need) -> Sequence[Finding]:
         """Say what the hosts lack: their number, memory, the engine; which do not answer.
 
@@ -132,17 +141,42 @@ class SshEnvironment(HostEnvironment):
             what = f"{plural(need.workers, 'worker')}: there are {self.inventory.capacity} hosts"
             return [_against(what, "list more hosts, or ask for fewer workers")]
         findings = list(self.engines[need.engine].fits(need))
-        answers = self.inventory.ask(need.workers)
+        wanted = need.workers + self._apart
+        answers, unbuilt = self._ask(need)
         usable = {name: told for name, told in answers.items() if isinstance(told, Machine)}
         for told in answers.values():
             if isinstance(told, LaunchFailed):
                 findings.append(_note(told.what, told.remedy))
+        few = len(usable) - len(unbuilt) < wanted
+        for name, reason in unbuilt.items():
+            what = f"host {name}: no Python environment for {need.engine}: {reason}"
+            say = _against if few else _note
+            findings.append(say(what, "say python = an interpreter that has the engine"))
+            del usable[name]
         for name, machine in usable.items():
             findings += [*self._differs(name, machine), *_too_small(name, machine, need)]
-        if len(usable) < need.workers + self._apart:
-            few = f"{plural(need.workers, 'worker')}: {plural(len(usable), 'host')} can be used"
-            findings.append(_against(few, "see why the others cannot"))
+        if few:
+            hosts = plural(len(usable), "host")
+            what = f"{plural(need.workers, 'worker')}: {hosts} can be used"
+            findings.append(_against(what, "see why the others cannot"))
         return [*findings, *self._software(list(usable), need)]
+
+    def _ask(self, need: Need) -> tuple[Mapping[str, Answer], dict[str, str]]:
+        """Ask as many hosts as the need takes, and others for those that cannot be equipped.
+
+        Returns the answers, and why an environment cannot be built where it cannot.
+        """
+        unbuilt: dict[str, str] = {}
+        while True:
+            answers = self.inventory.ask(need.workers + len(unbuilt))
+            names = [name for name, told in answers.items() if isinstance(told, Machine)]
+            building = [name for name in names if self.inventory.builds(name)]
+            self._learn(need.engine, building, self.inventory.unbuilt)
+            reasons = {name: self._reasons[need.engine, name] for name in building}
+            more = {name: why for name, why in reasons.items() if why is not None}
+            if len(more) == len(unbuilt):
+                return answers, more
+            unbuilt = more
 
     def _differs(self, name: str, machine: Machine) -> list[Finding]:
         """Say where the machine is not what the study takes it for."""
@@ -161,15 +195,10 @@ class SshEnvironment(HostEnvironment):
     def _software(self, names: Sequence[str], need: Need) -> list[Finding]:
         """Say where the engine or the right to limit CPU time is missing."""
         package = PACKAGES[need.engine]
-        building = [name for name in names if self.inventory.builds(name)]
-        self._learn(need.engine, building, self.inventory.unbuilt)
         findings = []
         for name in names:
-            reason = self._reasons.get((need.engine, name))
-            if reason is not None:
-                what = f"host {name}: no Python environment for {need.engine}: {reason}"
-                findings.append(_against(what, "say python = an interpreter that has the engine"))
-            elif name not in building and self.inventory.package(name, package) is None:
+            built = self.inventory.builds(name)
+            if not built and self.inventory.package(name, package) is None:
                 what = f"host {name}: its Python has no {package}"
                 findings.append(_against(what, "install it there, or leave python to be built"))
         limits = {need.worker.cpu_limit, need.driver.cpu_limit} - {None}
@@ -224,6 +253,7 @@ def _entry(one: HostSpec, settings: Settings) -> Entry:
         known_hosts=known_hosts(settings.known_hosts),
         python=python or "python3",
         passphrase=None if secret is None else read(secret, "passphrase"),
+        patience=parse_duration(settings.patience),
     )
     return Entry(address=address, internal=one.internal, build=python is None)
 

@@ -17,7 +17,7 @@ from bench.environments.base import HostEnvironment
 from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra, UserError
 from bench.hosts import sshplace
 from bench.hosts.link import known_hosts, need_asyncssh
-from bench.hosts.vsphere import findings
+from bench.hosts.vsphere import findings, gpus
 from bench.hosts.vsphere.client import LOST, Vcenter, module
 from bench.hosts.vsphere.clones import Recipe
 from bench.hosts.vsphere.pools import MIB, Allocation, Level, Pool
@@ -38,6 +38,8 @@ Folder = Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")]
 class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to log in to the clones, and how their host keys are known.
 
+    Without ``python`` uv builds the engine's environment on every clone, from Benchcast's lock.
+
     Without ``known_hosts`` each clone's keys are read through vCenter: the template writes them
     into ``guestinfo.benchcast.hostkeys`` at its first boot. With it they are looked up in that
     file, by ``alias`` where one is given: the template's own key, or an ``@cert-authority``.
@@ -47,7 +49,7 @@ class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     port: Port = 22
     key: str | None = None
     passphrase: Secret | None = None
-    python: str = "python3"
+    python: str | None = None
     known_hosts: str | None = None
     alias: str | None = None
     folder: Folder = sshplace.FOLDER
@@ -94,7 +96,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     system's). ``template`` and ``folder`` are paths below the datacenter's VM folder; ``snapshot``
     is the template's, for linked clones (default: the current one). ``hosts`` take the clones in
     turn. A clone's memory is the worker's and ``system_memory`` for the guest's own system.
+    ``customize`` names a guest customization specification that the vCenter keeps.
     """
+
+    gpus: ClassVar[bool] = True  # a worker may have some
 
     secrets: ClassVar[tuple[str, ...]] = ("password", "ssh.passphrase")
     unkeyed: ClassVar[tuple[str, ...]] = ("clone_timeout", "address_timeout", "at_once")
@@ -113,6 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     datastore: str | None = None
     hosts: tuple[str, ...] = ()
     anti_affinity: bool = False
+    customize: str | None = None
     pool: PoolSettings = PoolSettings()
     system_memory: str = "1 GiB"
     clone_timeout: str = "30 min"
@@ -128,6 +134,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f'"{text}" is not allowed; a duration above 0 is')
         if self.snapshot is not None and self.clone != "linked":
             raise ValueError(f"snapshot is for linked clones, not clone = '{self.clone}'")
+        if self.customize is not None and self.clone == "instant":
+            raise ValueError("customize is for clones that boot, not clone = 'instant'")
 
 
 class VsphereEnvironment(HostEnvironment):
@@ -230,6 +238,7 @@ def _recipe(settings: Settings) -> Recipe:
         datastore=settings.datastore,
         hosts=settings.hosts,
         anti_affinity=settings.anti_affinity,
+        customize=settings.customize,
         pool=_pool(settings.pool),
         clone_timeout=parse_duration(settings.clone_timeout),
         ip_timeout=parse_duration(settings.address_timeout),
@@ -266,4 +275,7 @@ def _login(settings: Settings) -> Login:
 
 
 def _size(shape: Shape) -> str:
-    return f"{plural(shape.cores, 'core')} and {format_memory(shape.memory)}"
+    size = f"{plural(shape.cores, 'core')} and {format_memory(shape.memory)}"
+    if (asked := gpus.wanted(shape)) is None:
+        return size
+    return f"{size} and {plural(asked[1], 'vGPU')} {asked[0]}"

@@ -30,8 +30,11 @@ class Shared(Protocol):
 class Equipping(Protocol):
     """A provider that puts an engine's own software in place on its hosts."""
 
-    def equip(self, hosts: Sequence[Host], engine: str) -> None:
-        """Have it there, once a digest; LaunchFailed names the host where it cannot be."""
+    def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:
+        """Have it there, once a digest; return the hosts, others in place of those that failed.
+
+        LaunchFailed names the hosts where it cannot be, when no others can take their place.
+        """
 
 
 @runtime_checkable

@@ -81,16 +81,26 @@ def interpreter(cache: Path, engine: str) -> Path:
     return cache / f"python-{digest(requirements(engine))[:16]}" / "bin" / "python"
 
 
-def equip(hosts: Sequence[SshHost], engine: str, at_once: int) -> None:
+def equip(hosts: Sequence[SshHost], engine: str, at_once: int) -> dict[str, LaunchFailed]:
     """Build the environment on hosts, ``at_once`` in parallel, and let them use it.
 
-    Raises LaunchFailed that names the first host where it cannot be built.
+    Returns why not, by host, where it cannot be built.
     """
     first = {host.name: host for host in reversed(hosts)}  # two may stand on one machine
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        list(pool.map(lambda host: _build(host.link, host.cache, engine), first.values()))
+        told = pool.map(lambda host: _failure(host, engine), first.values())
+        failures = {name: why for name, why in zip(first, told, strict=True) if why is not None}
     for host in hosts:
         host.python = str(interpreter(host.cache, engine))
+    return failures
+
+
+def _failure(host: SshHost, engine: str) -> LaunchFailed | None:
+    try:
+        _build(host.link, host.cache, engine)
+    except LaunchFailed as error:
+        return error
+    return None
 
 
 def lacking(link: Link, cache: Path, engine: str) -> str | None:

@@ -9,23 +9,27 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from bench.contracts import Host, Leftover, MetricSource
 from bench.errors import LaunchFailed
 from bench.hosts import equipment, sshplace
+from bench.hosts.cache import Cache, SshCache
 from bench.hosts.link import Address, Link
 from bench.hosts.ssh import SshHost
-from bench.hosts.sshleft import SshLeftover, find
+from bench.hosts.sshleft import find
 from bench.hosts.sshplace import Answer
 from bench.hosts.sshsampler import SshSampler
 from bench.model import Owner
 from bench.units import plural
 
 ASK_SECONDS = 30.0  # of asking machines before anything is started, after which no more are asked
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -125,12 +129,52 @@ class Inventory:
         packages: dict[str, str | None] = self.links[name].told["packages"]
         return packages[package]
 
-    def equip(self, hosts: Sequence[Host], engine: str) -> None:
-        """Put an engine's Python environment in place where it is to be built, once a digest."""
-        building = [
-            host for host in hosts if isinstance(host, SshHost) and self._entries[host.name].build
-        ]
-        equipment.equip(building, engine, self._at_once)
+    def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:
+        """Put an engine's Python environment in place where it is to be built, once a digest.
+
+        Returns the hosts, spares in the place of those where it cannot be built. LaunchFailed
+        names these where there are too few spares.
+        """
+        held = [host for host in hosts if isinstance(host, SshHost)]
+        failures: dict[str, LaunchFailed] = {}
+        fresh: list[SshHost] = []
+        try:
+            while True:
+                building = [host for host in held if self._entries[host.name].build]
+                lacking = equipment.equip(building, engine, self._at_once)
+                if not lacking:
+                    return list(held)
+                failures |= lacking
+                held = self._replaced(held, failures, fresh)
+        except BaseException:
+            self.release(fresh)
+            raise
+
+    def _replaced(
+        self, held: Sequence[SshHost], failures: Mapping[str, LaunchFailed], fresh: list[SshHost]
+    ) -> list[SshHost]:
+        """Release the hosts on machines that failed; return them all, with new ones (``fresh``)."""
+        driver, *workers = held
+        if self._driver is not None and self._driver in failures:
+            raise failures[self._driver]
+        doomed = [host for host in held if host.name in failures]
+        working = {host.name for host in workers}
+        lost = sum(host.name in failures for host in workers or [driver])
+        machines = iter(self._machines(lost, working | set(failures), failures.values()))
+        self.release(doomed)
+        owner, indices = driver.owner, self._indices[driver.owner.mark]
+
+        def stand(name: str) -> SshHost:
+            host = self._host(name, owner, next(indices))
+            self._held[owner.mark][host.index] = name
+            fresh.append(host)
+            return host
+
+        workers = [stand(next(machines)) if one in doomed else one for one in workers]
+        if driver in doomed:
+            driver = stand(workers[0].name if workers else next(machines))
+            self._drivers[owner.mark] = driver.index
+        return [driver, *workers]
 
     def acquire(self, count: int, owner: Owner) -> list[Host]:
         """Return hosts on prepared machines, an owner's first one for the driver.
@@ -170,14 +214,27 @@ class Inventory:
 
     def leftovers(self) -> Iterable[Leftover]:
         """List what carries a mark on the machines that answer; the others are warned of."""
-        found: list[SshLeftover] = []
         seen: set[str] = set()
+        return self._everywhere(lambda link, root: find(link, root / "work", seen))
+
+    def caches(self) -> Iterable[Cache]:
+        """List the caches that hold something on the machines that answer."""
+
+        def one(link: Link, root: Path) -> list[SshCache]:
+            cache = SshCache(link, root)
+            return [cache] if cache.found else []
+
+        return self._everywhere(one)
+
+    def _everywhere(self, look: Callable[[Link, Path], Iterable[_T]]) -> list[_T]:
+        """Look at this user's place on each machine that answers; the others are warned of."""
+        found: list[_T] = []
         links = list(self.links.values())
         for link, answer in zip(links, sshplace.ask(links, self._at_once), strict=True):
             try:
                 if isinstance(answer, LaunchFailed):
                     raise answer
-                found += find(link, sshplace.root(link, self._folder) / "work", seen)
+                found += look(link, sshplace.root(link, self._folder))
             except LaunchFailed as error:
                 _log.warning("what may be left there is not known: %s", error)
         return found
@@ -202,11 +259,13 @@ class Inventory:
             raise LaunchFailed(f"the driver's {failure.what}", remedy=failure.remedy)
         return self._driver
 
-    def _machines(self, count: int, working: set[str]) -> list[str]:
+    def _machines(
+        self, count: int, working: set[str], failed: Iterable[LaunchFailed] = ()
+    ) -> list[str]:
         """Return ``count`` prepared machines, spares in the place of those that failed."""
         rest = [name for name in self._candidates() if name not in working]
         good: list[str] = []
-        failures: list[LaunchFailed] = []
+        failures = list(failed)
         while len(good) < count:
             taken, rest = rest[: count - len(good)], rest[count - len(good) :]
             for name, told in zip(taken, self._prepare(taken), strict=True):

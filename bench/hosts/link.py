@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Coroutine
@@ -28,6 +29,7 @@ CONNECT_SECONDS = 15.0  # until a connection is up, logged in
 ANSWER_SECONDS = 30.0  # until a request must be answered
 LOST_SECONDS = 30.0  # of trying to connect again, after which a host is lost
 KEEPALIVE_SECONDS = 5.0
+KEEPALIVES = 3  # unanswered ones until a connection is cut
 
 _BOOT = (
     "import sys;n=int(sys.stdin.buffer.readline());"
@@ -42,7 +44,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how to log in; ``name`` is the address as the study writes it.
 
     ``target`` is where to connect to, if elsewhere; ``known_hosts`` a file, or the lines of one;
-    ``alias`` the name by which these know the host.
+    ``alias`` the name by which these know the host. After ``patience`` seconds without an answer
+    the host is lost (None: LOST_SECONDS).
     """
 
     name: str
@@ -54,6 +57,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     passphrase: str | None = None
     target: str | None = None
     alias: str | None = None
+    patience: float | None = None
 
     def __repr__(self) -> str:
         """Leave the passphrase out."""
@@ -84,12 +88,17 @@ class Link:
     """A connection to one host, made when it is first used; requests take turns."""
 
     def __init__(self, address: Address, *, lost_after: float = LOST_SECONDS) -> None:
-        """Keep the address; a host is lost after ``lost_after`` seconds without an answer."""
+        """Keep the address; a host is lost after ``lost_after`` seconds without an answer.
+
+        The address's own patience goes before.
+        """
+        patience = address.patience
         self.address = address
         self.lost = ""  # why, once it is lost
         self.peer = ""  # the IP address that the connection went to
         self.told: dict[str, Any] = {}  # the facts with which the agent greeted
-        self.lost_after = lost_after
+        self.lost_after = lost_after if patience is None else patience
+        self._patience = math.inf if patience is None else patience
         self._lock = threading.Lock()
         self._connection: asyncssh.SSHClientConnection | None = None
         self._agent: asyncssh.SSHClientProcess[bytes] | None = None
@@ -167,10 +176,11 @@ class Link:
     def _connect(self) -> None:
         """Log in and start the agent; HostLost where trying again may help, else LaunchFailed."""
         name = self.address.name
+        limit = self._limit
         try:
-            connection, process, self.told = in_loop(self._login(), CONNECT_SECONDS + 5)
+            connection, process, self.told = in_loop(self._login(limit), limit + 5)
         except TimeoutError as error:
-            raise HostLost(f"host {name} does not answer within {CONNECT_SECONDS:g} s") from error
+            raise HostLost(f"host {name} does not answer within {limit:g} s") from error
         except OSError as error:
             why = error.strerror or str(error)
             raise HostLost(f"host {name} cannot be reached: {why}") from error
@@ -197,8 +207,13 @@ class Link:
             return LaunchFailed(f"host {name}: the key cannot be read", remedy="say its passphrase")
         return HostLost(f"host {name}: the connection was cut ({type(error).__name__})")
 
+    @property
+    def _limit(self) -> float:
+        """Seconds until a connection must be up, and then the agent."""
+        return min(CONNECT_SECONDS, self._patience)
+
     async def _login(
-        self,
+        self, limit: float
     ) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
         import asyncssh
 
@@ -214,14 +229,15 @@ class Link:
                 known_hosts=_known(known),
                 host_key_alias=known.alias,
                 config=None,
-                keepalive_interval=KEEPALIVE_SECONDS,
-                login_timeout=CONNECT_SECONDS,
+                keepalive_interval=min(KEEPALIVE_SECONDS, self._patience / KEEPALIVES),
+                keepalive_count_max=KEEPALIVES,
+                login_timeout=limit,
                 **options,
             ),
-            CONNECT_SECONDS,
+            limit,
         )
         try:
-            process, told = await asyncio.wait_for(self._boot(connection), CONNECT_SECONDS)
+            process, told = await asyncio.wait_for(self._boot(connection), limit)
             return connection, process, told
         except BaseException:
             connection.abort()

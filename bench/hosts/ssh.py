@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import functools
 import hashlib
 import itertools
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from bench.hosts.link import Link
 from bench.model import Machine, Owner, Shape
 
 PIECE = 1 << 18  # bytes of a file in one request
+FULL = 1 << 20  # bytes: a disk that has fewer left is full
 LOOKS = (0.05, 0.5)  # seconds between looks at a process: at first, and later
 _FIND = (
     "import importlib.util,os,sys;s=importlib.util.find_spec(sys.argv[1]);"
@@ -44,6 +47,7 @@ class SshProcess:
         self._link = link
         self._mark = mark
         self._code: int | None = None
+        self._full = False  # the disk, when it failed
 
     def read(self, offset: int = 0) -> bytes:
         """Return its output from ``offset`` on."""
@@ -51,9 +55,18 @@ class SshProcess:
         return b"".join(pieces)
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while it runs; HostLost when nobody answers."""
+        """Return the exit code, or None while it runs.
+
+        HostLost when nobody answers, and when it failed on a full disk: its last words are not
+        in its output then, and its exit code may be unknown.
+        """
         if self._code is None:
             self._code = self._link.call("poll", known=self._known, output=str(self.output))
+            if self._code:
+                self._full = self._link.call("folder", path=str(self.output.parent)) < FULL
+        if self._full:
+            what = f"host {self._link.address.name}: {os.strerror(errno.ENOSPC)}"
+            raise HostLost(f"{what}: what was written there is lost", remedy="free space there")
         return self._code
 
     def wait(self, timeout: float) -> int | None:

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class SshSampler:
-    """Samples every machine once a second; it never fails a run.
+    """Samples every machine at the study's rate; it never fails a run.
 
     Scopes are ``driver`` and ``worker-<rank>`` for marked processes, ``host:<scope>`` for the
     machine that the first of them stands on.
@@ -31,8 +31,8 @@ class SshSampler:
             self._machines.setdefault(host.name, []).append((scope, host))
         self._running: list[tuple[str, SshHost, Path, SshProcess]] = []
 
-    def start(self) -> None:
-        """Send the sampler along and start it on each machine."""
+    def start(self, interval: float) -> None:
+        """Send the sampler along and start it on each machine, a sample each ``interval`` s."""
         self._end()
         for places in self._machines.values():
             scope, host = places[0]
@@ -40,7 +40,7 @@ class SshSampler:
                 program = host.put(Path(sampler.__file__), "sampler.py")
                 raw = host.folder / "samples.jsonl"
                 argv = [host.python, "-I", str(program), "--out", str(raw)]
-                argv += ["--mark", owner_value(host.owner)]
+                argv += ["--interval", f"{interval:g}", "--mark", owner_value(host.owner)]
                 for name, one in places:
                     argv += ["--scope", f"{one.index}={name}"]
                 process = host.beside("sampler", argv)

@@ -69,6 +69,13 @@ MAKERS: tuple[tuple[str, str, str, Maker], ...] = (
         "The run nearest to the middle, at each curve's largest worker count.",
         panels.utilization,
     ),
+    (
+        "gpus",
+        "GPUs while it ran",
+        "The same runs: the share of the time before a sample in which the GPU worked (the "
+        "driver's own, over at most its last second), the memory in use and the power drawn.",
+        panels.gpus,
+    ),
 )
 
 

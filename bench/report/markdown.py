@@ -19,6 +19,7 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
         _verdicts(overview),
     ]
     parts += ["## Cells", _cells(overview)]
+    parts.append("\n".join(f"- {_safe(words.made(one))}" for one in overview.made))
     parts.append("\n".join(f"- {_safe(line)}" for line in trust.sentences(overview)))
     parts.append(_safe(f"Tested: {trust.tested(overview)}") if overview.cells else "")
     parts += [

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.analysis.results import Curve, Interval, Overview, Series, Share
+from bench.analysis.results import Curve, Gpu, Interval, Overview, Series, Share
 from bench.report import style
 from bench.units import plural
 
@@ -228,27 +228,60 @@ def utilization(overview: Overview) -> Canvas | None:
     for (left, right), one in zip(axes, rows, strict=True):
         for number, series in enumerate(one.series[:TOGETHER]):
             colour = style.SERIES[number]
-            _line(left, series, series.cpu, 1.0, colour)
+            _line(left, series, series.cpu, 1.0, colour, mean=True)
             _line(right, series, series.memory, 2.0**30, colour)
-        left.set_title(f"{one.label}, {one.workers} worker{'' if one.workers == 1 else 's'}")
-        left.set_ylabel("CPU (cores in use)")
-        right.set_ylabel("memory in use (GiB)")
-        for axis in (left, right):
-            axis.set_xlabel("time (s)")
-            axis.set_ylim(bottom=0)
-            axis.set_xlim(left=0)
-        if left.get_lines():
-            left.legend(loc="best", fontsize=8)
+        left.set_title(f"{one.label}, {plural(one.workers, 'worker')}")
+        _over_time((left, "CPU (cores in use)"), (right, "memory in use (GiB)"))
     return figure
 
 
+def gpus(overview: Overview) -> Canvas | None:
+    """Draw busy time (%), memory (GiB) and power (W) of GPUs, a row a curve, a line a GPU."""
+    rows = [one for one in overview.utilization if one.gpus][:MOST_PANELS]
+    if not rows:
+        return None
+    figure = style.canvas(8.6, 0.5 + 2.3 * len(rows))
+    axes = figure.subplots(len(rows), 3, squeeze=False)
+    for (left, middle, right), one in zip(axes, rows, strict=True):
+        for number, gpu in enumerate(one.gpus[:TOGETHER]):
+            colour = style.SERIES[number]
+            _line(left, gpu, gpu.utilization, 0.01, colour)
+            _line(middle, gpu, gpu.memory, 2.0**30, colour)
+            _line(right, gpu, gpu.power, 1.0, colour)
+        left.set_title(f"{one.label}, {plural(one.workers, 'worker')}")
+        _over_time((left, "GPU busy (%)"), (middle, "GPU memory (GiB)"), (right, "power (W)"))
+    return figure
+
+
+def _over_time(*axes: tuple[Axes, str]) -> None:
+    """Label axes over time, from zero on, with the legend on the first that has lines."""
+    for axis, text in axes:
+        axis.set_ylabel(text)
+        axis.set_xlabel("time (s)")
+        axis.set_ylim(bottom=0)
+        axis.set_xlim(left=0)
+    drawn = next((axis for axis, _ in axes if axis.get_lines()), None)
+    if drawn is not None:
+        drawn.legend(loc="best", fontsize=8)
+
+
 def _line(
-    axis: Axes, series: Series, values: Sequence[float | None], unit: float, colour: str
+    axis: Axes,
+    series: Series | Gpu,
+    values: Sequence[float | None],
+    unit: float,
+    colour: str,
+    *,
+    mean: bool = False,
 ) -> None:
-    """Draw one scope; gaps stay gaps, and nothing is drawn where nothing was sampled."""
+    """Draw one scope; gaps stay gaps, and nothing is drawn where nothing was sampled.
+
+    A ``mean`` is drawn over the time that it is of: since the sample before.
+    """
     if any(value is not None for value in values):
         ys = [math.nan if value is None else value / unit for value in values]
-        axis.plot(series.t, ys, "-", color=colour, linewidth=1.4, label=series.scope)
+        (line,) = axis.plot(series.t, ys, "-", color=colour, linewidth=1.4, label=series.scope)
+        line.set_drawstyle("steps-pre" if mean else "default")
 
 
 def _measured(overview: Overview) -> list[Curve]:

@@ -11,12 +11,13 @@ from bench.analysis.results import (
     Interval,
     Losses,
     LossPoint,
+    Making,
     Overview,
     Ratio,
     Verdict,
 )
 from bench.model import Scalar
-from bench.units import format_memory, plural
+from bench.units import format_duration, format_memory, plural
 
 ABSENT = "–"
 
@@ -36,6 +37,18 @@ def seconds(value: float | None) -> str:
     if value is not None and 0 < abs(value) < 1e-3:
         return "< 1 ms"
     return ABSENT if value is None else f"{number(value)} s"
+
+
+def rate(sampling: float) -> str:
+    """Return the seconds from one sample to the next in words: "a sample every 200 ms"."""
+    return f"a sample every {format_duration(sampling)}"
+
+
+def made(one: Making) -> str:
+    """Return how long an environment's machines took to be made, in a sentence."""
+    what = f"{one.kind} {'clone' if one.count == 1 else 'clones'}" if one.kind else "made"
+    times = f"{seconds(one.median)} each (median), {seconds(one.longest)} at most"
+    return f"{one.environment}, to provision: {plural(one.count, 'machine')}, {what}, {times}."
 
 
 def percent(value: float | None, digits: int = 2) -> str:

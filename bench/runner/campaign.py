@@ -244,7 +244,13 @@ class _Campaign:
         try:
             job = self._prepared.job(attempt.case, attempt.run)
             run = execute(
-                cluster.cluster, job, attempt, self._store, self._listener.stage, self._end
+                cluster.cluster,
+                job,
+                attempt,
+                self._store,
+                self._listener.stage,
+                self._end,
+                self._prepared.study.sampling,
             )
         except LaunchFailed as error:  # a host was lost before the job ran
             self._store.discard(attempt.run)

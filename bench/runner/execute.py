@@ -28,18 +28,20 @@ def execute(
     store: Store,
     stage: Callable[[str], None],
     end: float | None,
+    sampling: float,
 ) -> Run:
     """Run the job on the cluster and return its record; its folder is in place by then.
 
     ``end`` is the campaign's deadline on the monotonic clock: past it the run is cancelled and
-    Stopped is raised. Whatever is raised, the job is stopped first.
+    Stopped is raised. ``sampling`` is the seconds from one sample of the machines to the next.
+    Whatever is raised, the job is stopped first.
     """
     folder = store.partial(attempt.run)
     cpu = time.process_time()
     with _span(attempt, "submit"):
         sources = cluster.sources()
         for source in sources:
-            source.start()
+            source.start(sampling)
         stage("launch")
         execution = cluster.submit(job)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from bench.errors import StudyError
-from bench.model import Study
+from bench.model import SAMPLING, Study
 from bench.study import values
 from bench.study.environments import DEFAULTS, Kinds, environments
 from bench.study.expand import Work, expand
@@ -31,6 +31,7 @@ KEYS = (
     "warmups",
     "seed",
     "order",
+    "sampling",
     "timeout",
     "retries",
     "reuse",
@@ -72,6 +73,7 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
         repeats=runs.most,
         width=runs.width,
         order=order,
+        sampling=top.get("sampling", values.duration_within(*SAMPLING), 1.0),
         environments=tuple(place.spec for place in places),
         cases=tuple(found.cases),
         unplanned=tuple(found.unplanned),

@@ -21,6 +21,7 @@ Axes = Mapping[str, tuple[Scalar, ...]]
 DEFAULTS = ("workers", "timeout", "retries", "reuse", "pause")
 SHARED_KEYS = ("kind", *DEFAULTS, "worker", "driver", "conf")
 SHAPE_KEYS = ("cores", "memory", "cpu_limit")
+GPU_KEYS = ("gpus", "gpu")  # of workers, where the kind's settings have ``gpus``: it gives them
 
 # What the worker count and the shapes say may not be said a second time.
 _OURS = re.compile(
@@ -74,7 +75,7 @@ def _environment(entry: Table, top: Table, sites: Mapping[str, Table], kinds: Ki
             unrecorded=getattr(kinds[kind], "unrecorded", ()),
         ),
         engines=_engines(kinds[kind]),
-        axes=_axes(merged),
+        axes=_axes(merged, getattr(kinds[kind], "gpus", False)),
         timeout=merged.get("timeout", values.above_zero, 1800.0),
         retries=merged.get("retries", values.whole(0), 0),
         reuse=merged.get("reuse", values.flag, True),
@@ -163,25 +164,38 @@ def _settings_error(
     return StudyError(f"{merged.place(head)}{dot}{rest}: {text}")
 
 
-def _axes(merged: Table) -> Axes:
+def _axes(merged: Table, gpus: bool) -> Axes:
     workers: tuple[Scalar, ...] = merged.several("workers", values.whole(1))
     return {
         "workers": workers,
-        **_shape(merged.table("worker"), "worker"),
+        **_shape(merged.table("worker"), "worker", gpus),
         **_shape(merged.table("driver"), "driver"),
         **_conf(merged.table("conf")),
     }
 
 
-def _shape(table: Table, role: str) -> Axes:
-    table.known(SHAPE_KEYS)
+def _shape(table: Table, role: str, gpus: bool = False) -> Axes:
+    table.known((*SHAPE_KEYS, *GPU_KEYS) if gpus else SHAPE_KEYS)
     default = Shape()
     axes: dict[str, tuple[Scalar, ...]] = {
         f"{role}.cores": table.choose("cores", values.whole(1)) or (default.cores,),
         f"{role}.memory": table.choose("memory", values.memory) or (default.memory,),
     }
     limits = table.choose("cpu_limit", values.positive)
-    return axes if limits is None else {**axes, f"{role}.cpu_limit": limits}
+    if limits is not None:
+        axes[f"{role}.cpu_limit"] = limits
+    return {**axes, **_gpus(table, role)} if gpus else axes
+
+
+def _gpus(table: Table, role: str) -> Axes:
+    """Return how many GPUs of which kind, where either is said."""
+    count, kind = table.choose("gpus", values.whole(1)), table.choose("gpu", values.text)
+    if count is None and kind is None:
+        return {}
+    if count is None or kind is None:
+        said, lacking = ("gpu", "gpus") if count is None else ("gpus", "gpu")
+        raise table.wrong(said, f"{said} is said without {lacking}", "say both, or neither")
+    return {f"{role}.gpus": count, f"{role}.gpu": kind}
 
 
 def _conf(table: Table) -> Axes:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
+
 from bench.canonical import digest, show
 from bench.errors import StudyError
 from bench.model import Case, Dataset, Scalar, Shape
@@ -150,10 +152,13 @@ def _case(
 
 def _shape(role: str, point: Mapping[str, Scalar]) -> Shape:
     limit = point.get(f"{role}.cpu_limit")
+    count = point.get(f"{role}.gpus")
     return Shape(
         cores=int(point[f"{role}.cores"]),
         memory=int(point[f"{role}.memory"]),
         cpu_limit=None if limit is None else float(limit),
+        gpus=UNSET if count is None else int(count),
+        gpu=UNSET if count is None else str(point[f"{role}.gpu"]),
     )
 
 

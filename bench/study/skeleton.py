@@ -14,6 +14,7 @@ seed    = 7                            # of the order of the runs
 # timeout = "30 min"                   # of one run
 # retries = 1                          # of a failed run
 # pause   = "10 s"                     # between runs
+# sampling = "1 s"                     # of CPU, memory and so on: 100 ms to 1 min
 # limits  = { time = "2 h" }           # of the whole campaign
 
 [[workload]]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bench.canonical import show
-from bench.units import MOST, parse_duration, parse_memory
+from bench.units import MOST, format_duration, parse_duration, parse_memory
 
 T = TypeVar("T")
 Convert = Callable[[object], T]
@@ -94,6 +94,19 @@ def above_zero(value: object) -> float:
     if seconds == 0:
         raise ValueError(f"{show(value)} is not allowed; a duration above 0 is")
     return seconds
+
+
+def duration_within(least: float, most: float) -> Convert[float]:
+    """Return what takes a duration from ``least`` to ``most`` seconds."""
+
+    def convert(value: object) -> float:
+        seconds = parse_duration(value)
+        if not least <= seconds <= most:
+            ends = f"{format_duration(least)} to {format_duration(most)}"
+            raise ValueError(f"{show(value)} is not allowed; a duration from {ends} is")
+        return seconds
+
+    return convert
 
 
 duration: Convert[float] = parse_duration

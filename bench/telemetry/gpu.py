@@ -4,11 +4,11 @@ It is one file, as the host sampler is:
 
     python gpu.py --interval 1 --out FILE
 
-One line a sample: ``t``, ``wall_ns`` and ``self_cpu`` as the host sampler says them, and
-``rows``, one a GPU with the scope "gpu0" and so on. Every metric is optional by itself: what a
-GPU does not support, what the user may not read and what a lost device no longer tells is
-absent, and the others stay. Where nothing at all can be read, the only line is ``{"fault":
-WHY}``. It ends on SIGTERM or when its parent dies.
+One line a sample, the first of the start and the last of the end: ``t``, ``wall_ns`` and
+``self_cpu`` as the host sampler says them, and ``rows``, one a GPU with the scope "gpu0" and so
+on. Every metric is optional by itself: what a GPU does not support, what the user may not read
+and what a lost device no longer tells is absent, and the others stay. Where nothing at all can
+be read, the only line is ``{"fault": WHY}``. It ends on SIGTERM or when its parent dies.
 
 Functions, units and the bits of the reasons for lower clocks: NVIDIA, NVML API Reference Guide
 (Device Queries; nvmlClocksEventReasons).
@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+LOOK = 1.0  # seconds, at most, between looks at whether the parent lives
 SM, MEMORY, CORE_SENSOR = 1, 2, 0  # NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU
 REASONS = {  # why the clocks are below what the load asks for; idleness is no reason
     0x02: "application clocks",
@@ -102,21 +103,32 @@ def library(nvml: Any) -> Iterator[dict[str, Any]]:
             nvml.nvmlShutdown()
 
 
+def pause(ended: threading.Event, until: float, parent: int) -> bool:
+    """Wait until that time (monotonic); return whether it is over: told so, or the parent died."""
+    while (left := until - time.monotonic()) > 0:
+        if ended.wait(min(LOOK, left)) or os.getppid() != parent:
+            return True
+    return ended.is_set() or os.getppid() != parent
+
+
 def follow(
     nvml: Any, interval: float, ended: threading.Event, write: Callable[[str], object]
 ) -> None:
-    """Write one line a sample until ``ended`` or the parent's death; raises as ``library``."""
+    """Write one line now, one each ``interval`` s, and one at the end; raises as ``library``.
+
+    The end is ``ended`` or the parent's death. What a late sample missed is not made up for.
+    """
     parent, start, first = os.getppid(), time.monotonic(), dict[str, float]()
     with library(nvml) as gpus:
         if not gpus:
             raise OSError("there is no GPU that this user may open")
-        count, over = 0, False
-        while not over and os.getppid() == parent:
+        over = last = False
+        while not last:
+            last, t = over, time.monotonic() - start
+            line = {"t": round(t, 4), "wall_ns": time.time_ns()}
             found = rows(nvml, gpus, first)
-            line = {"t": round(time.monotonic() - start, 4), "wall_ns": time.time_ns()}
             write(json.dumps({**line, "self_cpu": time.process_time(), "rows": found}) + "\n")
-            count += 1
-            over = ended.wait(max(0.0, start + count * interval - time.monotonic()))
+            over = last or pause(ended, start + (t // interval + 1) * interval, parent)
 
 
 def main(arguments: list[str]) -> int:
@@ -128,7 +140,7 @@ def main(arguments: list[str]) -> int:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError), open(options.out, "w", encoding="ascii") as out:
+    with contextlib.suppress(OSError), open(options.out, "w", 1, "ascii") as out:
         fault = attempt(options.interval, ended, out.write)
         if fault:
             out.write(json.dumps({"fault": fault}) + "\n")

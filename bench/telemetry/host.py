@@ -6,12 +6,14 @@ ever fails a run: what goes wrong is logged, once for each reason, and the file 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ COLUMNS = (  # double, or null where it does not apply
 )
 GPU_COLUMNS = tuple(gpu.METRICS)
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the driver's; one of them with a GPU
+STARTING = 5.0  # seconds that a sampler may take until its first line
 _log = logging.getLogger(__name__)
 
 
@@ -48,21 +51,20 @@ class _Source:
     columns: tuple[str, ...]
     texts: tuple[str, ...] = ()
 
-    def __init__(self, argv: Sequence[str], mark: str, folder: Path, interval: float) -> None:
-        """``argv`` is a script and its arguments; ``interval`` in seconds; raw in ``folder``."""
+    def __init__(self, argv: Sequence[str], mark: str, folder: Path) -> None:
+        """``argv`` is a script and its arguments; what it writes is kept in ``folder``."""
         self._raw = folder / f"{self.name}.jsonl"
-        self._argv = [sys.executable, "-I", *argv]
-        self._argv += ["--interval", f"{interval:g}", "--out", str(self._raw)]
+        self._argv = [sys.executable, "-I", *argv, "--out", str(self._raw)]
         self._mark = mark
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Begin to sample; a sampler that runs already is ended first."""
+    def start(self, interval: float) -> None:
+        """Begin to sample, each ``interval`` s; a sampler that runs already is ended first."""
         self._end()
         try:
             self._raw.unlink(missing_ok=True)
             self._process = subprocess.Popen(
-                self._argv,
+                [*self._argv, "--interval", f"{interval:g}"],
                 env={"PATH": os.defpath, "BENCHCAST_OWNER": self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -86,12 +88,22 @@ class _Source:
         process, self._process = self._process, None
         if process is None:
             return
+        self._until_begun(process)
         process.terminate()
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _until_begun(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the first line: a run may be over before its sampler is up."""
+        end = time.monotonic() + STARTING
+        while process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                if self._raw.stat().st_size:
+                    return
+            time.sleep(0.01)
 
 
 class HostSampler(_Source):
@@ -100,14 +112,12 @@ class HostSampler(_Source):
     name = "samples"
     columns = COLUMNS
 
-    def __init__(
-        self, mark: str, scopes: Mapping[int, str], folder: Path, interval: float = 1.0
-    ) -> None:
-        """``mark`` is study/session/cluster; ``scopes`` names host numbers; ``interval`` in s."""
+    def __init__(self, mark: str, scopes: Mapping[int, str], folder: Path) -> None:
+        """``mark`` is study/session/cluster; ``scopes`` names host numbers."""
         argv = [sampler.__file__, "--mark", mark]
         for number, name in scopes.items():
             argv += ["--scope", f"{number}={name}"]
-        super().__init__(argv, mark, folder, interval)
+        super().__init__(argv, mark, folder)
 
 
 class GpuSampler(_Source):
@@ -117,9 +127,9 @@ class GpuSampler(_Source):
     columns = GPU_COLUMNS
     texts = ("throttle",)
 
-    def __init__(self, mark: str, folder: Path, interval: float = 1.0) -> None:
-        """``mark`` is study/session/cluster; ``interval`` in seconds."""
-        super().__init__([gpu.__file__], mark, folder, interval)
+    def __init__(self, mark: str, folder: Path) -> None:
+        """``mark`` is study/session/cluster."""
+        super().__init__([gpu.__file__], mark, folder)
 
 
 def gpu_present(files: Sequence[Path] = GPU_FILES) -> bool:

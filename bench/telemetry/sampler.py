@@ -6,7 +6,9 @@ It is one file, so that it can be sent to a host and run there:
 
 One line a sample: ``t`` (seconds since the start, monotonic), ``wall_ns``, ``self_cpu`` (the
 sampler's own CPU seconds so far) and ``rows``: one of the scope "host" and one for each
-``--scope NUMBER=NAME``, whose processes carry BENCHCAST_HOST=NUMBER and the mark. CPU figures
+``--scope NUMBER=NAME``, whose processes carry BENCHCAST_HOST=NUMBER and the mark. The first line
+is of the start and says levels only; a rate is over the time since the line before, and the last
+line is of the end, so that a run shorter than the interval is sampled too. CPU figures
 are in cores' worth, memory in bytes, disk and network in bytes a second, clocks in Hz.
 ``cpu_others`` is what neither the mark's processes nor the harness used: the host's co-tenants.
 ``throttled`` is CPU time that quotas withheld (cores' worth), ``throttled_periods`` how many of
@@ -25,7 +27,8 @@ import sys
 import threading
 import time
 
-RESCAN = 10  # samples after which every process's mark and control group is read anew
+RESCAN = 10.0  # seconds after which every process's mark and control group is read anew
+LOOK = 1.0  # seconds, at most, between looks at processes: a rare sample must not miss short ones
 SECTOR = 512  # bytes, whatever the disk's own
 MOST_CLOCKS = 16  # cores whose clock is read, spread evenly: a big host costs no more
 LEVELS = ("memory_used", "running", "load", "clock", "clock_low")  # the others only grow
@@ -276,7 +279,8 @@ def rates(now: dict[str, float], before: dict[str, float], seconds: float) -> di
 def others(host: dict[str, float], scopes: dict[str, dict[str, float]]) -> dict[str, float]:
     """Return the CPU (cores' worth) that the host spent on what is not ours.
 
-    What of ours came and went between two samples counts as another's.
+    What of ours came and went between two looks counts as another's. The kernel's counters tick
+    every 10 ms, so ten samples a second are uncertain by a tenth of a core or two each.
     """
     kinds = ("cpu_user", "cpu_system")
     if any(kind not in row for row in (host, *scopes.values()) for kind in kinds):
@@ -298,34 +302,65 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     scopes = dict(scope.split("=", 1) for scope in options.scope)
     marked = Marked(options.mark, scopes, harness=os.getppid())
-    with contextlib.suppress(OSError), open(options.out, "w", encoding="ascii") as out:
+    with contextlib.suppress(OSError), open(options.out, "w", 1, "ascii") as out:
         follow(marked, options.interval, ended, out.write)
     return 0
 
 
+def due(start: float, now: float, interval: float) -> float:
+    """Return the next time of the grid ``start + n * interval`` after ``now``.
+
+    A late sample is taken late, and what was missed is not made up for.
+    """
+    return start + ((now - start) // interval + 1) * interval
+
+
+def pause(marked, ended, until, parent) -> bool:  # type: ignore[no-untyped-def]
+    """Wait until that time (monotonic); return whether it is over: told so, or the parent died."""
+    while (left := until - time.monotonic()) > 0:
+        if ended.wait(min(LOOK, left)) or os.getppid() != parent:
+            return True
+        if left > LOOK:
+            marked.look(anew=False)
+            marked.sample()
+    return bool(ended.is_set() or os.getppid() != parent)
+
+
+def levels(cores: list[str], stat: str) -> dict[str, float]:
+    """Return what the host says of this moment."""
+    found = {**memory_used(read("/proc/meminfo")), **running(stat, read("/proc/loadavg"))}
+    return {**found, **clocks(cores)}
+
+
+def line(start, now, host, scopes) -> str:  # type: ignore[no-untyped-def]
+    """Return one sample as it is written; the harness's own scope is left out."""
+    rows = [{"scope": "host", **host}]
+    rows += [{"scope": name, **scopes[name]} for name in scopes if name != _OURS]
+    said = {"t": round(now - start, 4), "wall_ns": time.time_ns()}
+    return json.dumps({**said, "self_cpu": time.process_time(), "rows": rows}) + "\n"
+
+
 def follow(marked, interval, ended, write) -> None:  # type: ignore[no-untyped-def]
-    """Write one line a sample; a late sample is taken late, not made up for."""
+    """Write one line now, one each ``interval`` seconds, and one at the end."""
     parent, disks, cores = os.getppid(), whole_disks(), clock_files()
-    start = last = time.monotonic()
+    start = last = looked = time.monotonic()
     marked.look(anew=True)
-    host, scopes = counters(disks, read("/proc/stat")), marked.sample()
-    count = 0
+    stat = read("/proc/stat")
+    host, scopes = counters(disks, stat), marked.sample()
+    only = {name: rates(scopes[name], {}, 1.0) for name in scopes}  # levels: nothing has grown yet
+    write(line(start, start, levels(cores, stat), only))
     over = False
-    while not over and os.getppid() == parent:
-        count += 1
-        over = ended.wait(max(0.0, start + count * interval - time.monotonic()))
-        marked.look(anew=count % RESCAN == 0)
+    while not over:
+        over = pause(marked, ended, due(start, last, interval), parent)
+        anew = time.monotonic() - looked >= RESCAN
+        looked = time.monotonic() if anew else looked
+        marked.look(anew=anew)
         now, seconds = time.monotonic(), max(1e-3, time.monotonic() - last)
         stat = read("/proc/stat")
         host_now, scopes_now = counters(disks, stat), marked.sample()
         grown = {name: rates(scopes_now[name], scopes[name], seconds) for name in scopes_now}
-        row = rates(host_now, host, seconds)
-        row |= {**memory_used(read("/proc/meminfo")), **running(stat, read("/proc/loadavg"))}
-        row |= {**clocks(cores), **others(row, grown)}
-        rows = [{"scope": "host", **row}]
-        rows += [{"scope": name, **grown[name]} for name in grown if name != _OURS]
-        line = {"t": round(now - start, 4), "wall_ns": time.time_ns()}
-        write(json.dumps({**line, "self_cpu": time.process_time(), "rows": rows}) + "\n")
+        row = {**rates(host_now, host, seconds), **levels(cores, stat)}
+        write(line(start, now, {**row, **others(row, grown)}, grown))
         host, scopes, last = host_now, scopes_now, now
 
 

@@ -155,6 +155,19 @@ def study(
     return [session(cases)], [MACHINE], runs
 
 
+def gpus(seconds: int = 30) -> dict[str, list[object]]:
+    """Return a GPU sampler's columns of two GPUs, of which the second does not say its power."""
+    names = ("t", "wall_ns", "scope", "utilization", "memory_used", "power", "energy", "throttle")
+    found: dict[str, list[object]] = {name: [] for name in names}
+    for t, scope in itertools.product(range(seconds), ("gpu0", "gpu1")):
+        first = scope == "gpu0"
+        row = (0.02 + t, t * 10**9, scope, 0.5 + 0.4 * math.sin(t / 4), 2.0**33 + t * 2.0**26)
+        power = (250.0 + t if first else None, 250.0 * t if first else None, "")
+        for name, value in zip(names, (*row, *power), strict=True):
+            found[name].append(value)
+    return found
+
+
 def samples(seconds: int = 30) -> dict[str, list[object]]:
     """Return samples' columns of two scopes, with one gap."""
     found: dict[str, list[object]] = {

@@ -74,6 +74,8 @@ def need(workers: int, *, engine: str = "tensorflow", memory: int = GIB, cores: 
         ('hosts = [{ address = "a", memory = "much" }]', "is not an amount of memory"),
         ('hosts = [{ address = "a", price = "cheap" }]', '"0.42 EUR/h" is'),
         ('hosts = ["a"]\nfolder = "../elsewhere"', "folder"),
+        ('hosts = ["a"]\npatience = "0 s"', '"30 s" is'),
+        ('hosts = ["a"]\npatience = "soon"', "is not a duration"),
         ('hosts = [{ address = "a", prot = 22 }]', "prot"),
         ('hosts = ["a"]\nstrict_host_key_checking = false', "strict_host_key_checking"),
     ],
@@ -228,6 +230,7 @@ def test_how_one_logs_in_is_no_part_of_a_cell_and_in_no_record(tmp_path: Path) -
         folder = "john"
         spares = 0
         at_once = 3
+        patience = "7 s"
         """,
     )
     other = loaded(tmp_path, 'hosts = ["a", "c"]')

@@ -67,6 +67,8 @@ MET = Survey(
 )
 RECIPE = Recipe(datacenter="DC1", cluster="C1", template="golden")
 ONE = Shape(cores=2, memory=4 * GIB)
+ON_GPU = Shape(cores=2, memory=4 * GIB, gpus=1, gpu="grid_a100-40c")
+WITH_GPUS = msgspec.structs.replace(HOST, gpus=("grid_a100-20c", "grid_a100-40c"))
 
 
 def load(folder: Path, text: str) -> Study:
@@ -85,6 +87,11 @@ def load(folder: Path, text: str) -> Study:
         ('ssh = { user = "w", strict = false }', "strict"),
         ("verify = false", "verify: unknown key"),
         ('clone = "copied"', "clone"),
+        ('clone = "instant"\ncustomize = "linux"', "customize is for clones that boot"),
+        ("worker = { gpus = 1 }", "gpus is said without gpu"),
+        ('worker = { gpu = "grid_a100-40c" }', "gpu is said without gpus"),
+        ('worker = { gpus = 0, gpu = "a" }', "a whole number from 1 on"),
+        ('driver = { gpus = 1, gpu = "a" }', "gpus"),
         ('clone = "full"\nsnapshot = "base"', "snapshot is for linked clones"),
         ('clone_timeout = "0 s"', "a duration above 0 is"),
         ('system_memory = "much"', "is not an amount of memory"),
@@ -109,6 +116,23 @@ def test_users_paths_and_secrets_places_are_not_recorded(tmp_path: Path) -> None
     assert recorded["clone_timeout"] == "5 min"
     assert "clone_timeout" not in spec.keyed()
     assert {"vcenter", "cluster", "template", "clone", "pool", "hosts"} <= set(spec.keyed())
+
+
+def test_gpus_are_of_the_worker_and_in_the_key_only_where_they_are_said(tmp_path: Path) -> None:
+    without = load(tmp_path, STUDY).cases
+    said = STUDY + 'worker = { gpus = [1, 2], gpu = "grid_a100-40c" }\n'
+    cases = load(tmp_path, said).cases
+    assert {(case.workers, case.worker.gpus) for case in cases} == {
+        (workers, gpus) for workers in (1, 3) for gpus in (1, 2)
+    }
+    assert {case.worker.gpu for case in cases} == {"grid_a100-40c"}
+    assert {case.driver.gpus for case in cases} == {msgspec.UNSET}
+    assert {tuple(case.factors) for case in cases} == {("worker.gpus", "workers")}
+    shapes = msgspec.to_builtins([case.worker for case in (*without, cases[0])])
+    assert [set(shape) & {"gpus", "gpu"} for shape in shapes] == [set(), set(), {"gpus", "gpu"}]
+    here = 'kind = "local"\nworker = { gpus = 1, gpu = "a" }\n'
+    with pytest.raises(StudyError, match="gpus"):  # a kind that gives none
+        load(tmp_path, STUDY.split("kind")[0] + here)
 
 
 def test_spark_takes_a_machine_more_and_plan_says_what_is_made() -> None:
@@ -145,6 +169,14 @@ def test_spark_takes_a_machine_more_and_plan_says_what_is_made() -> None:
             "study",
             "pool.cpu.reservation = 2000 MHz: 1000 MHz are left",
         ),
+        ({}, {}, [ON_GPU], "cell", "no host of the cluster 'C1' offers it"),
+        (
+            {"hosts": (WITH_GPUS,), "running": True},
+            {"clone": "instant"},
+            [ON_GPU],
+            "cell",
+            "gets no GPU of its own",
+        ),
         ({}, {}, [Shape(cores=17)], "cell", "the largest host has 16 threads"),
         ({}, {}, [Shape(memory=33 * GIB)], "cell", "the largest host has 32 GiB"),
         ({}, {"anti_affinity": True}, [ONE] * 3, "cell", "3 VMs on 2 hosts"),
@@ -178,4 +210,6 @@ def test_what_stands_against_clones_is_found(
 def test_nothing_stands_against_what_fits() -> None:
     none: list[Finding] = []
     assert findings.against(MET, RECIPE, [ONE] * 8) == none
+    offering = msgspec.structs.replace(MET, hosts=(HOST, WITH_GPUS))
+    assert findings.against(offering, RECIPE, [ON_GPU]) == none
     assert held(RECIPE) == "no limits"

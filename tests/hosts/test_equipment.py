@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import http.server
 import shutil
-import threading
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from bench.contracts import Host
 from bench.errors import LaunchFailed
 from bench.hosts import equipment
 from bench.hosts.inventory import Entry, Inventory
+from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost
 from bench.model import Owner
-from tests.hosts import sshd
+from tests.hosts import packages, sshd
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 # Marked processes are looked for on the whole machine: these tests would see each other's.
@@ -72,40 +69,8 @@ def test_our_own_lock_has_what_the_engines_need(engine: str) -> None:
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A package index with one package, and the lock's text that asks for it."""
-    folder = tmp_path / "index" / "thing"
-    folder.mkdir(parents=True)
-    wheel = folder / "thing-1.0-py3-none-any.whl"
-    info = "thing-1.0.dist-info"
-    files = {
-        "thing/__init__.py": "",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = [f"{name},sha256={_record(text)},{len(text)}" for name, text in files.items()]
-    files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,"]) + "\n"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
-    serve = functools.partial(_Quiet, directory=str(tmp_path / "index"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        known = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        port = server.server_address[1]
-        yield f"http://127.0.0.1:{port}", f"thing==1.0 \\\n    --hash=sha256:{known}\n"
-        server.shutdown()
-        thread.join()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-def _record(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    with packages.serving(tmp_path / "index") as made:
+        yield made
 
 
 @pytest.fixture
@@ -126,17 +91,11 @@ def place(
     equipment.requirements.cache_clear()
 
 
-def _use_index(home: Path, url: str) -> None:
-    config = home / ".config" / "uv"
-    config.mkdir(parents=True, exist_ok=True)
-    (config / "uv.toml").write_text(f'index-url = "{url}"\n')
-
-
 def test_it_is_built_once_and_what_lacks_is_said(
     place: tuple[Inventory, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, home, url = place
-    _use_index(home, "http://127.0.0.1:9")  # nothing answers there
+    packages.use(home, "http://127.0.0.1:9")  # nothing answers there
     (host,) = made.acquire(1, OWNER)
     assert isinstance(host, SshHost)
     with pytest.raises(LaunchFailed, match=r"host 127\.0\.0\.1: .*index cannot be reached"):
@@ -146,10 +105,10 @@ def test_it_is_built_once_and_what_lacks_is_said(
     assert why.startswith("the package index cannot be reached")
     assert not list(host.cache.glob("python-*/bin"))
 
-    _use_index(home, url)
+    packages.use(home, url)
     shutil.rmtree(home / ".cache" / "uv", ignore_errors=True)
     assert made.unbuilt(["127.0.0.1"], "spark") == {"127.0.0.1": None}
-    made.equip([host], "spark")
+    assert made.equip([host], "spark") == [host]
     assert Path(host.python).is_relative_to(home)
     package = host.package("thing")
     assert package is not None
@@ -165,3 +124,36 @@ def test_it_is_built_once_and_what_lacks_is_said(
     with pytest.raises(LaunchFailed, match="no Python environment for spark"):
         made.equip([host], "spark")
     made.release([host])
+
+
+def test_a_spare_takes_the_place_of_a_host_where_it_cannot_be_built(
+    place: tuple[Inventory, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _, _ = place
+    address = one.links["127.0.0.1"].address
+    named = [msgspec.structs.replace(address, name=name) for name in sshd.ADDRESSES]
+    several = Inventory([Entry(address=found, build=True) for found in named], spares=2)
+    bad = {"127.0.0.1"}
+
+    def build(link: Link, cache: Path, engine: str) -> None:
+        if link.address.name in bad:
+            raise LaunchFailed(f"host {link.address.name}: no Python environment for {engine}")
+
+    monkeypatch.setattr(equipment, "_build", build)
+    hosts = several.acquire(3, OWNER)
+    assert _names(hosts) == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
+    kept = several.equip(hosts, "spark")
+    assert _names(kept) == ["127.0.0.3", "127.0.0.3", "127.0.0.2"]
+    assert kept[2] is hosts[2]
+    assert len({host.folder for host in [*kept, *hosts]}) == 5
+    assert not hosts[0].folder.exists()
+    bad.add("127.0.0.2")
+    with pytest.raises(LaunchFailed, match=r"0 of 1 host can be used: host 127\.0\.0\.2: no Py"):
+        several.equip(kept, "spark")
+    several.release(kept)
+    assert not [left for left in several.leftovers() if left.owner == OWNER]
+    several.close()
+
+
+def _names(hosts: Sequence[Host]) -> list[str]:
+    return [host.name for host in hosts if isinstance(host, SshHost)]

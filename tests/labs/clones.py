@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.labs.guests import REPOSITORY, Guests, guests
+from tests.labs.desk import Desk
+from tests.labs.guests import Guests, guests
 from tests.labs.vcenter import VCenter, vcenter
-
-QUICK = """
-name   = "quick"
-task   = "quick/1"
-engine = "tensorflow"
-entry  = "main.py"
-stages = ["train"]
-[params.seconds]
-type    = "float"
-default = 0.0
-[quality.float64]
-objective = 1e-6
-"""
-MAIN = """
-import json, os, time
-from _common.emitter import Report
-report = Report.read()
-report.ready(workers=len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]))
-for number in report.passes():
-    with report.stage("train"):
-        time.sleep(report.params["seconds"])
-report.quality(objective=0.5)
-report.end()
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class Site(Desk):
     """A vCenter, the machines inside it, and a folder for studies and results."""
 
     server: VCenter
     inside: Guests
-    folder: Path
 
     def settings(self, **changed: object) -> dict[str, object]:
         """What a study says of this vCenter; ``ssh_*`` changes a key of ``ssh``."""
@@ -75,47 +48,7 @@ class Site:
     ) -> Path:
         """Write a study whose last entry is this vCenter as an environment."""
         keys = {"kind": "vsphere", "name": "dc0", **(settings or self.settings())}
-        lines = [f"{key} = {toml(value)}" for key, value in keys.items()]
-        path = self.folder / f"{name}.toml"
-        path.write_text("\n".join([text, "[[environment]]", *lines, ""]))
-        return path
-
-    def quick(self) -> None:
-        """Put a workload ``./quick`` beside the studies that needs no engine's own program."""
-        folder = self.folder / "quick"
-        folder.mkdir(exist_ok=True)
-        (folder / "workload.toml").write_text(QUICK)
-        (folder / "main.py").write_text(MAIN)
-
-    def popen(self, *argv: str) -> subprocess.Popen[str]:
-        """Start ``benchcast`` in the folder."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "bench", *argv],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def benchcast(self, *argv: str, timeout: float = 280.0) -> tuple[int, str, str]:
-        """Run ``benchcast`` in the folder; return exit code, output and errors."""
-        with self.popen(*argv) as process:
-            try:
-                out, errors = process.communicate(timeout=timeout)
-            except BaseException:
-                process.kill()
-                raise
-        return process.returncode, out, errors
-
-
-def toml(value: object) -> str:
-    """Return a value as TOML writes it in a line."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(toml(one) for one in value) + "]"
-    return json.dumps(value)
+        return self.write(text, keys, name)
 
 
 @contextlib.contextmanager

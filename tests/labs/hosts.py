@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.labs import remains
+from tests.labs import notes, remains
 from tests.labs.remains import ROOT, Mark, ip
 
 PACKAGES = {"sshd": "openssh-server", "ip": "iproute2", "tc": "iproute2", "openssl": "openssl"}
@@ -286,6 +286,15 @@ def install() -> str | None:
     return f"hosts: {problem}" if problem else None
 
 
+def impossible() -> str | None:
+    """Return why this machine cannot host them; None where it can, or an install only failed."""
+    absent = [name for name in PACKAGES if _which(name) is None]
+    if os.getuid() != 0 or not absent:
+        return missing()
+    apt = _which("apt-get") is not None
+    return None if apt else f"{', '.join(absent)} not installed, and no apt-get"
+
+
 def main(argv: Sequence[str]) -> int:
     """Install, or with ``down`` remove what dead labs left."""
     if list(argv) == ["down"]:
@@ -293,6 +302,7 @@ def main(argv: Sequence[str]) -> int:
             print(f"lab: removed {name}")
         return 0
     problem = install()
+    notes.tell(notes.HOSTS, impossible())
     print(f"lab: without {problem}" if problem else f"lab: hosts are ready to be made ({ROOT})")
     return 0
 

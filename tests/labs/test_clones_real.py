@@ -1,4 +1,4 @@
-"""The main job on cloned machines: one to three workers, one model, a page that compares."""
+"""Spark and TensorFlow on one to three clones: one model, also here, and a page that compares."""
 
 from __future__ import annotations
 
@@ -24,18 +24,23 @@ repeats = 1
 limits  = { machines = 4 }
 [dataset.small]
 generator = "spark-perf"
-rows      = 4096
-features  = 12
+rows      = 1024
+features  = 3
 seed      = 5
 [[workload]]
-use     = ["tensorflow-logistic-regression"]
+use     = "tensorflow-logistic-regression"
 dataset = "small"
+[[workload]]
+use     = "spark-logistic-regression"
+dataset = "small"
+on      = ["dc0"]
 [[environment]]
 name    = "here"
 kind    = "local"
 workers = 1
 worker  = { cores = 1, memory = "1 GiB" }
 """
+USE = ("spark-logistic-regression", "tensorflow-logistic-regression")
 
 
 @pytest.fixture
@@ -47,21 +52,31 @@ def place(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-def test_one_to_three_workers_on_clones_find_one_model_and_compare(place: Site) -> None:
+def test_both_engines_on_one_to_three_clones_find_one_model_and_compare(place: Site) -> None:
     settings = place.settings(workers=[1, 2, 3], worker={"cores": 1, "memory": "1 GiB"})
     study = place.study(STUDY, settings=settings)
     code, _, errors = place.benchcast("run", str(study), timeout=800)
     assert code == 0, errors
     runs = Store(place.folder / "results" / "clones").read().runs
-    assert [run.status for run in runs] == ["ok"] * 4, [run.reason for run in runs]
+    assert [run.status for run in runs] == ["ok"] * 7, [run.reason for run in runs]
+    met = {(run.cell.workload, run.cell.environment, run.workers_seen) for run in runs}
+    assert met == {(use, "dc0", n) for use in USE for n in (1, 2, 3)} | {(USE[1], "here", 1)}
     objectives = [run.quality.objective for run in runs if run.quality is not None]
-    assert len(objectives) == 4
+    assert len(objectives) == 7
     assert max(objectives) - min(objectives) < 1e-6
     assert len({run.digests.dataset for run in runs if run.digests}) == 1
+    check_page(place, study)
+
+
+def check_page(place: Site, study: Path) -> None:
+    """The gate finds one model, within engines and environments and across them."""
     code, out, errors = place.benchcast("report", str(study), "--json")
     assert code == 0, errors
     told = json.loads(out)["data"]
-    assert {one["comparable"] for one in told["overview"]["verdicts"]} == {True}
-    assert any(one["reasons"] == [] for one in told["overview"]["verdicts"])
-    page = place.folder / told["page"]
-    assert "dc0" in page.read_text(encoding="utf-8")
+    verdicts = told["overview"]["verdicts"]
+    assert {one["comparable"] for one in verdicts} == {True}, verdicts
+    across = {(one["left_label"], one["right_label"]) for one in verdicts}
+    assert len(across) >= 4, across  # within each curve; across engines; across environments
+    page = (place.folder / told["page"]).read_text(encoding="utf-8")
+    for told_there in (*USE, "dc0", "here", "linked clone"):
+        assert told_there in page

@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.places import cache_root
+from tests.labs import notes
 
 SOURCES = Path(__file__).resolve().parent / "vcsim"
 START_S = 60.0
@@ -213,7 +214,14 @@ def vcenter(
         server.stop()
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Build it, and note where this machine has nothing to build it with."""
     problem = build()
+    impossible = problem is not None and shutil.which("go") is None
+    notes.tell(notes.VCENTER, problem if impossible else None)
     print(f"lab: without {problem}" if problem else f"lab: the vCenter simulator is {PROGRAM}")
-    sys.exit(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

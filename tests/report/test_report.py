@@ -20,7 +20,7 @@ from bench.analysis.overview import overview, representatives
 from bench.analysis.results import Overview
 from bench.errors import StorageFailed
 from bench.report import figures, html, markdown, sheets, text, write
-from tests.analysis.factory import Maker, case, failed, samples, session, study
+from tests.analysis.factory import Maker, case, failed, gpus, samples, session, study
 
 GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
@@ -137,6 +137,20 @@ def test_write_leaves_whole_files_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageFailed, match="cannot be written"):
         write(example(), tmp_path / "file")
+
+
+def test_gpus_have_a_figure_where_they_were_sampled() -> None:
+    sessions, machines, runs = study()
+    chosen = representatives(sessions, runs)
+    host = {run: samples() for run in chosen}
+    found = overview(sessions, machines, runs, samples=host, gpus={chosen[0]: gpus()})
+    drawn = {one.name: one for one in figures.draw(found)}
+    assert list(drawn)[-2:] == ["utilization", "gpus"]
+    page = Page(html.render(found, figures.draw(found)))
+    assert page.ids["figure-gpus"] == 1
+    shown = drawn["gpus"].svg
+    assert all(word in shown for word in ("gpu0", "gpu1", "GPU busy (%)", "power (W)"))
+    assert "gpus" not in [one.name for one in figures.draw(example())]
 
 
 def everything(found: Overview) -> str:

@@ -32,6 +32,26 @@ def test_shares_are_of_the_cpu_time_wanted_and_weigh_time() -> None:
     assert found == pytest.approx({"steal": 0.5 / (2.0 + 3.0), "others": 0.25 / 4})
 
 
+@pytest.mark.parametrize("interval", [0.2, 1.0, 5.0])
+def test_the_samples_say_their_times_whatever_their_rate(interval: float) -> None:
+    rows: list[tuple[float, str, dict[str, float]]] = [(0.0, "host", {}), (0.0, "driver", {})]
+    count = round(30 / interval)
+    for i in range(1, count + 1):  # ten seconds of the one, twenty of the other
+        early = i * interval <= 10.0
+        rows += [(i * interval, "host", HOST if early else QUIET)]
+        rows += [(i * interval, "driver", HELD if early else FREE)]
+    rows += [(30.05, "host", QUIET), (30.05, "driver", FREE)]  # the end, far from a whole interval
+    found = contention.measure(columns(rows))
+    late = 20.05
+    assert found == pytest.approx(
+        {
+            "steal": 5.0 / (10 * 2.0 + late * 1.0),
+            "others": 2.5 / 30.05,
+            "throttled": 5.0 / (10 * 1.0 + late * 0.9),
+        }
+    )
+
+
 def test_the_scope_that_was_hit_most_counts_unless_it_asked_for_it() -> None:
     rows = columns([(1.0, "driver", FREE), (1.0, "worker-0", FREE), (1.0, "worker-1", HELD)])
     assert contention.measure(rows) == pytest.approx({"throttled": 0.5})

@@ -164,10 +164,19 @@ def test_energy_counts_from_the_first_sample_and_rows_become_a_table(tmp_path: P
     table = pq.read_table(tmp_path / "gpu.parquet")
     assert table.column_names == ["t", "wall_ns", "scope", *GPU_COLUMNS, "throttle"]
     rows = table.to_pylist()
-    assert [row["scope"] for row in rows] == ["gpu0", "gpu1"] * 3
-    assert [row["energy"] for row in rows if row["scope"] == "gpu0"] == [0.0, 2.0, 4.0]
+    assert [row["scope"] for row in rows] == ["gpu0", "gpu1"] * 4  # and one of the end
+    assert [row["energy"] for row in rows if row["scope"] == "gpu0"] == [0.0, 2.0, 4.0, 6.0]
     assert {row["power"] for row in rows} == {None}
     assert {row["throttle"] for row in rows} == {"power cap, thermal (hardware)"}
+
+
+def test_a_run_shorter_than_the_interval_has_a_first_and_a_last_sample() -> None:
+    ended, found = threading.Event(), list[str]()
+    threading.Timer(0.3, ended.set).start()
+    gpu.follow(FakeNvml(), 60.0, ended, found.append)
+    first, last = (json.loads(line) for line in found)
+    assert first["t"] < 0.2 < last["t"] < 30.0
+    assert last["rows"][0]["energy"] == 2.0
 
 
 def test_a_lost_device_has_rows_without_figures() -> None:
@@ -200,7 +209,7 @@ def _fresh() -> Iterator[None]:
 def test_without_a_gpu_a_run_goes_on_and_the_log_says_why_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = GpuSampler("study/session/cluster", tmp_path, interval=0.05)
+    source = GpuSampler("study/session/cluster", tmp_path)
     out = tmp_path / "run"
     out.mkdir()
     for _ in range(2):
@@ -218,8 +227,8 @@ def test_without_a_gpu_a_run_goes_on_and_the_log_says_why_once(
     gpu_present(), reason="this machine has a GPU; its figures are not checked here"
 )
 def test_the_process_ends_by_itself_without_nvml(tmp_path: Path) -> None:
-    source = GpuSampler("study/session/cluster", tmp_path, interval=0.05)
-    source.start()
+    source = GpuSampler("study/session/cluster", tmp_path)
+    source.start(0.05)
     assert source._process is not None
     assert source._process.wait(60) == 0
     assert "fault" in json.loads((tmp_path / "gpu.jsonl").read_text())

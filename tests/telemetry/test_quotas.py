@@ -83,10 +83,10 @@ def test_a_real_quota_is_seen(tmp_path: Path) -> None:
         pytest.skip(f"{reason}; run as a user who may write control groups")
     name = new_id()
     mark = f"quota/{name}/c1"
-    source = HostSampler(mark, {0: "driver", 1: "worker-0"}, tmp_path, interval=0.2)
+    source = HostSampler(mark, {0: "driver", 1: "worker-0"}, tmp_path)
     group = groups.create(f"benchcast.{name}.1", 0.1)
     try:
-        source.start()
+        source.start(0.2)
         busy = "import time\nwhile time.process_time() < 0.25: pass"
         env = {"BENCHCAST_OWNER": mark, "BENCHCAST_HOST": "1"}
         subprocess.run(group.enter([sys.executable, "-c", busy]), env=env, check=True)

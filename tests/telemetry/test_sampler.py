@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from bench.telemetry import sampler
+from bench.telemetry import contention, sampler
 from bench.telemetry.host import COLUMNS, HostSampler, write_parquet
 
 MARK = "study/session/cluster"
@@ -45,7 +46,7 @@ def test_rates_are_per_second_and_never_negative() -> None:
 
 def test_a_marked_process_is_seen_by_its_scope(tmp_path: Path) -> None:
     source = HostSampler(MARK, {0: "driver", 1: "worker-0"}, tmp_path)
-    source.start()
+    source.start(1.0)
     busy = "import time; end = time.monotonic() + 3.5\nwhile time.monotonic() < end: pass"
     env = {"BENCHCAST_OWNER": MARK, "BENCHCAST_HOST": "1"}
     subprocess.run([sys.executable, "-c", busy], env=env, check=True)
@@ -56,6 +57,8 @@ def test_a_marked_process_is_seen_by_its_scope(tmp_path: Path) -> None:
     assert table.column_names == ["t", "wall_ns", "scope", *COLUMNS]
     rows = table.to_pylist()
     assert {row["scope"] for row in rows} == {"host", "driver", "worker-0"}
+    assert all(row["cpu_user"] is None for row in rows if row["t"] == 0.0)  # nothing grew yet
+    rows = [row for row in rows if row["t"] > 0.0]
     worker = [row for row in rows if row["scope"] == "worker-0"]
     assert max(row["cpu_user"] for row in worker) > 0.05
     assert max(row["memory_used"] for row in worker) > 1e6
@@ -69,9 +72,57 @@ def test_a_marked_process_is_seen_by_its_scope(tmp_path: Path) -> None:
     assert not (tmp_path / "samples.jsonl").exists()
 
 
-def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+def table(source: HostSampler, folder: Path, busy: float, interval: float) -> dict[str, Any]:
+    """Sample ``busy`` seconds of one core's work as the driver's; return the columns."""
+    spin = f"import time; end = time.process_time() + {busy}\nwhile time.process_time() < end: pass"
+    source.start(interval)
+    env = {"BENCHCAST_OWNER": MARK, "BENCHCAST_HOST": "0"}
+    subprocess.run([sys.executable, "-c", spin], env=env, check=True)
+    source.stop(folder)
+    return pq.read_table(folder / "samples.parquet").to_pydict()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("interval", "busy"), [(0.2, 2.0), (5.0, 6.0)])
+def test_the_rate_is_the_one_that_was_asked_for(
+    tmp_path: Path, interval: float, busy: float
+) -> None:
+    found = table(HostSampler(MARK, {0: "driver"}, tmp_path), tmp_path, busy, interval)
+    times = [t for t, scope in zip(found["t"], found["scope"], strict=True) if scope == "host"]
+    whole = [t // interval for t in times[1:-1]]  # between the first and the last: on the grid
+    assert whole == sorted(set(whole))
+    assert whole[0] == 1.0
+    assert len(whole) <= times[-1] / interval
+    assert times[0] == 0.0
+    assert times[-1] > busy  # the end, not the last multiple of the interval
+    wanted = contention._totals(found)["driver"]
+    assert wanted["seconds"] == times[-1]
+    lost = min(interval, sampler.LOOK) + 0.1  # what an ended process used after the last look
+    assert busy - lost <= wanted["cpu_user"] + wanted["cpu_system"] < busy + 0.6
+
+
+def test_a_run_shorter_than_the_interval_has_a_first_and_a_last_sample(tmp_path: Path) -> None:
+    source = HostSampler(MARK, {0: "driver"}, tmp_path)
+    for _ in range(2):  # the second without any wait at all
+        source.start(60.0)
+        source.stop(tmp_path)
+        rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()
+        host = [row for row in rows if row["scope"] == "host"]
+        assert len(host) == 2
+        assert [row["cpu_user"] is None for row in host] == [True, False]
+        assert all(row["memory_used"] > 0 for row in host)
+        assert 0.0 == host[0]["t"] < host[1]["t"] < 30.0
+
+
+def test_a_late_sample_is_not_made_up_for() -> None:
+    assert sampler.due(10.0, 10.0, 0.25) == 10.25
+    assert sampler.due(10.0, 10.3, 0.25) == 10.5
+    assert sampler.due(10.0, 17.6, 5.0) == 20.0
+
+
+@pytest.mark.parametrize("interval", ["0.05", "60"])
+def test_it_ends_with_its_parent(tmp_path: Path, interval: str) -> None:
     out = tmp_path / "out.jsonl"
-    argv = [sys.executable, sampler.__file__, "--interval", "0.05", "--out", str(out)]
+    argv = [sys.executable, sampler.__file__, "--interval", interval, "--out", str(out)]
     script = f"{' '.join(argv)} --mark {MARK} & echo $!; sleep 0.7"
     done = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     pid = int(done.stdout)
@@ -86,7 +137,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
 
 def test_failures_are_a_missing_file(tmp_path: Path) -> None:
     source = HostSampler(MARK, {}, tmp_path / "not there")
-    source.start()
+    source.start(1.0)
     source.stop(tmp_path)
     source.stop(tmp_path)
     assert not (tmp_path / "samples.parquet").exists()

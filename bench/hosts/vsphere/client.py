@@ -125,18 +125,23 @@ class Vcenter:
         return found
 
     def reconnect(self, within: float) -> None:
-        """Wait until the vCenter answers again and log in; LaunchFailed after ``within`` s."""
+        """Wait until the vCenter answers again; LaunchFailed after ``within`` s.
+
+        A session that it still knows goes on: it refuses a login on one (InvalidLogin). On any
+        other the call itself logs in.
+        """
         ends = time.monotonic() + within
         while True:
             try:
                 self._soap.DropConnections()
-                self.login(self._sessions)
-            except LaunchFailed:
+                self.instance.CurrentTime()
+                self.content = self.instance.RetrieveContent()
+            except (*LOST, LaunchFailed) as error:
                 if time.monotonic() >= ends:
-                    raise
+                    lost = error if isinstance(error, LaunchFailed) else self.unreachable(error)
+                    raise lost from None
                 time.sleep(0.2)
             else:
-                self.content = self.instance.RetrieveContent()
                 return
 
     def unreachable(self, error: Exception) -> LaunchFailed:

@@ -6,14 +6,16 @@ import itertools
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-from bench.errors import LaunchFailed
-from bench.hosts.vsphere import marks, pools, rules, source, wait
+from bench.errors import EnvironmentUnfit, LaunchFailed
+from bench.hosts.vsphere import customization, gpus, marks, pools, rules, source, wait
 from bench.hosts.vsphere.client import LOST, Vcenter, module
 from bench.hosts.vsphere.inventory import bulk
+from bench.hosts.vsphere.migrations import clock
 from bench.hosts.vsphere.pools import MIB, Pool
 from bench.hosts.vsphere.removal import remove
 from bench.model import Owner, Shape
@@ -30,7 +32,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     ``clone`` is linked (from ``snapshot``, or the template's current one), full, or instant (of a
     running VM). ``hosts`` are ESXi hosts of the cluster that take the clones in turn; none leaves
-    it to the vCenter. With ``anti_affinity`` no two clones stand on one host.
+    it to the vCenter. With ``anti_affinity`` no two clones stand on one host. ``customize`` names
+    a customization specification of the vCenter.
     """
 
     datacenter: str
@@ -43,6 +46,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     anti_affinity: bool = False
     pool: Pool = Pool()
+    customize: str | None = None
     clone_timeout: float = 1800.0
     ip_timeout: float = 600.0
 
@@ -66,6 +70,10 @@ class Cloner:
         self.recipe = recipe
         self._indices: dict[str, itertools.count[int]] = {}
         self._begun: set[str] = set()  # marks whose pool this harness has asked for
+        self._started: dict[
+            str, datetime
+        ] = {}  # an opening's first VM -> when it was first started
+        self._marked: set[str] = set()  # marks whose pool carries the attribute, as far as allowed
 
     def acquire(self, shapes: Sequence[Shape], owner: Owner) -> list[Machine]:
         """Return one clone a shape, up and with an address, in their order; or undo and raise.
@@ -116,9 +124,15 @@ class Cloner:
         self._clone(plan, owner, seconds)
         vms = self._present(plan)
         self._reshape(vms, plan, owner)
+        self._give_gpus(vms, plan)
         if self.recipe.anti_affinity:
             rules.apart(self.vcenter, self._cluster(), owner, self._mine(owner))
-        self._power_on(vms)
+        if self.recipe.customize is None:
+            self._power_on(vms)
+        else:  # after a loss of the vCenter some are on: the time from before the loss counts
+            since = self._started.setdefault(min(plan), clock(self.vcenter))
+            self._power_on(vms)
+            customization.wait(self.vcenter, vms, since, self.recipe.ip_timeout)
         addresses = wait.addresses(self.vcenter, vms, self.recipe.ip_timeout)
         if self.recipe.anti_affinity:
             rules.verify(self.vcenter, self._mine(owner))
@@ -158,12 +172,15 @@ class Cloner:
         """Start the clones, hosts taking them in turn; an owner's earlier ones count too."""
         found = source.find(self.vcenter, self.recipe)
         pool, folder = self._pool(owner), self._folder()
-        hosts: Sequence[Any] = self._hosts() or [None]
+        named = self.recipe.customize
+        guest = None if named is None else customization.find(self.vcenter, named)
+        hosts = {shape: self._hosts(shape) or [None] for shape in set(plan.values())}
         begun = {}
         for name, shape in plan.items():
-            host = hosts[marks.index_of(name) % len(hosts)]
+            host = hosts[shape][marks.index_of(name) % len(hosts[shape])]
             where = self._where(pool, host, folder)
-            begun[name] = source.clone(found, self.recipe, name, where, config(owner, shape))
+            made = config(owner, shape)
+            begun[name] = source.clone(found, self.recipe, name, where, made, guest)
         return begun
 
     def _where(self, pool: Any, host: Any, folder: Any) -> Any:
@@ -176,7 +193,8 @@ class Cloner:
     def _reshape(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> None:
         """Look at what the clones really got, and reconfigure those that got something else."""
         wrong = self._unlike(vms, plan, owner)
-        begun = {name: vms[name].Reconfigure(config(owner, plan[name])) for name in wrong}
+        bare = {name: Shape(cores=plan[name].cores, memory=plan[name].memory) for name in wrong}
+        begun = {name: vms[name].Reconfigure(config(owner, shape)) for name, shape in bare.items()}
         self._tasks(begun, "reconfigure")
         if still := self._unlike({name: vms[name] for name in wrong}, plan, owner):
             shape = plan[still[0]]
@@ -184,6 +202,27 @@ class Cloner:
                 f"{still[0]} did not get {shape.cores} cores and {shape.memory // MIB} MiB",
                 remedy="look at the template's reservations and the pool's limits",
             )
+
+    def _give_gpus(self, vms: Mapping[str, Any], plan: Plan) -> None:
+        """Look whether the clones have the GPUs that they were to have; add what is missing."""
+        asked = {n: one for n, shape in plan.items() if (one := gpus.wanted(shape)) is not None}
+        spec = module().vim.VirtualMachineConfigSpec
+        has = self._gpus(vms, asked)
+        few = {name: n for name, n in has.items() if n < asked[name][1]}
+        begun = {n: vms[n].Reconfigure(spec(**gpus.added(plan[n], had))) for n, had in few.items()}
+        self._tasks(begun, "add vGPUs to")
+        for name, n in (has | self._gpus(vms, {name: asked[name] for name in few})).items():
+            profile, count = asked[name]
+            if n != count:
+                raise LaunchFailed(
+                    f"{name} has {n} vGPUs {profile!r}, not {count}",
+                    remedy="take a template without vGPUs of its own; look at the cluster's GPUs",
+                )
+
+    def _gpus(self, vms: Mapping[str, Any], asked: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+        """Return how many vGPUs of the profile asked for each of these VMs has."""
+        there = gpus.present(self.vcenter, [vms[name] for name in asked])
+        return {name: there[vms[name]._GetMoId()][profile] for name, (profile, _) in asked.items()}
 
     def _unlike(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> list[str]:
         if not vms:
@@ -244,20 +283,28 @@ class Cloner:
             )
 
     def _pool(self, owner: Owner) -> Any:
-        """Return the owner's pool: made now, or by a call of this harness that got no answer."""
+        """Return the owner's pool: made now, or by an earlier call of this harness."""
         name = marks.pool_name(owner)
         parent = self._cluster().resourcePool
         found = pools.find(self.vcenter, parent, name)
-        if found is not None and owner.mark in self._begun:
-            return found
-        if found is not None:
+        if found is None:
+            self._begun.add(owner.mark)
+            try:
+                found = pools.create(parent, name, self.recipe.pool)
+            except LaunchFailed:
+                self._begun.discard(owner.mark)
+                raise
+        elif owner.mark not in self._begun or not self._is_ours(found, owner):
             raise pools.taken(name)
-        self._begun.add(owner.mark)
-        try:
-            return pools.create(parent, name, self.recipe.pool)
-        except LaunchFailed:
-            self._begun.discard(owner.mark)
-            raise
+        elif owner.mark in self._marked:
+            return found
+        pools.mark(self.vcenter, found, owner)  # also where the call that made it got no answer
+        self._marked.add(owner.mark)
+        return found
+
+    def _is_ours(self, pool: Any, owner: Owner) -> bool:
+        known = {one._GetMoId(): whose.mark for one, whose in pools.owned(self.vcenter)}
+        return known.get(pool._GetMoId()) == owner.mark
 
     def _cluster(self) -> Any:
         return self.vcenter.find(f"{self.recipe.datacenter}/host/{self.recipe.cluster}", "cluster")
@@ -267,12 +314,25 @@ class Cloner:
         path += "" if self.recipe.folder is None else f"/{self.recipe.folder}"
         return self.vcenter.find(path, "folder")
 
-    def _hosts(self) -> list[Any]:
-        """Return the hosts that take clones in turn: those named, or all where they must differ."""
+    def _hosts(self, shape: Shape) -> list[Any]:
+        """Return the hosts that take clones in turn: those named, or all where it matters."""
         path = f"{self.recipe.datacenter}/host/{self.recipe.cluster}"
-        if not self.recipe.hosts and self.recipe.anti_affinity:
-            return rules.hosts(self.vcenter, self._cluster())
-        return [self.vcenter.find(f"{path}/{name}", "host") for name in self.recipe.hosts]
+        asked = gpus.wanted(shape)
+        if self.recipe.hosts:
+            found = [self.vcenter.find(f"{path}/{name}", "host") for name in self.recipe.hosts]
+        elif self.recipe.anti_affinity or asked is not None:
+            found = rules.hosts(self.vcenter, self._cluster())
+        else:
+            return []
+        if asked is None:
+            return found
+        if offering := gpus.offering(self.vcenter, found, asked[0]):
+            return offering
+        raise EnvironmentUnfit(
+            f"vCenter {self.vcenter.address}: no host of the cluster {self.recipe.cluster!r}"
+            f" offers the vGPU profile {asked[0]!r}",
+            remedy="say another in worker.gpu, or other hosts",
+        )
 
 
 def config(owner: Owner, shape: Shape) -> Any:
@@ -283,4 +343,5 @@ def config(owner: Owner, shape: Shape) -> Any:
         memoryMB=shape.memory // MIB,
         annotation=marks.annotation(owner),
         extraConfig=[vim.OptionValue(key=marks.GUESTINFO, value=marks.annotation(owner))],
+        **gpus.added(shape),
     )

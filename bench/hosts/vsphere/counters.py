@@ -45,8 +45,8 @@ class VcenterCounters:
         self._hosts: dict[str, Any] = {}
         self._since: datetime | None = None
 
-    def start(self) -> None:
-        """Note the vCenter's time and the hosts."""
+    def start(self, interval: float) -> None:
+        """Note the vCenter's time and the hosts; its rate is its own, ``INTERVAL``, not ours."""
         try:
             self._since = self._vcenter.instance.CurrentTime()
             self._hosts = {}

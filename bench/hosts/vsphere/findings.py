@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from bench.contracts import Finding
+from bench.hosts.vsphere import gpus
 from bench.hosts.vsphere.clones import Recipe
 from bench.hosts.vsphere.pools import MIB
 from bench.hosts.vsphere.source import NO_INSTANT
@@ -62,6 +63,7 @@ def _hosts(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[
             asked, there = format_memory(shape.memory), format_memory(memory)
             what = f"a VM of {asked}: the largest host has {there}"
             yield _error("cell", what, "ask for less memory")
+        yield from _gpus(survey, recipe, shape)
         same = (shape.cores, shape.memory) == (survey.cores, survey.memory)
         if recipe.clone == "instant" and not same:
             what = f"clone = 'instant': a clone has the template's {survey.cores} cores and "
@@ -75,6 +77,21 @@ def _hosts(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[
     if asked_cores > cores:
         what = f"overcommitted: {asked_cores} vCPUs on hosts of {cores} cores"
         yield _warning(what, "times will show contention, not scaling")
+
+
+def _gpus(survey: Survey, recipe: Recipe, shape: Shape) -> Iterator[Finding]:
+    """Say where no host offers the worker's vGPU profile."""
+    asked = gpus.wanted(shape)
+    if asked is None:
+        return
+    if recipe.clone == "instant":
+        what = "clone = 'instant': a clone has the template's devices and gets no GPU of its own"
+        yield _error("cell", what, "say clone = 'linked'")
+    offered = sorted({profile for host in survey.hosts for profile in host.gpus})
+    if asked[0] not in offered:
+        what = f"worker.gpu = {asked[0]!r}: no host of the cluster {recipe.cluster!r} offers it"
+        there = f"offered there: {', '.join(offered[:10])}"
+        yield _error("cell", what, there if offered else "none of them offers any vGPU profile")
 
 
 def _pool(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[Finding]:

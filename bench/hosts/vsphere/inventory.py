@@ -15,7 +15,8 @@ PAGE = 1000  # objects an answer
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """An ESXi host: ``memory`` in bytes, ``threads`` of its ``cores`` of ``mhz`` each.
 
-    ``name`` is for placement and messages; records take it only where the study names it.
+    ``name`` is for placement and messages; records take it only where the study names it. ``gpus``
+    are the vGPU profiles that it offers.
     """
 
     id: str
@@ -27,6 +28,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     mhz: int
     memory: int
     connected: bool
+    gpus: tuple[str, ...] = ()
 
 
 def bulk(
@@ -81,11 +83,14 @@ def hosts(vcenter: Vcenter, *, under: Any = None) -> list[HostFacts]:
         "memory": "summary.hardware.memorySize",
         "state": "summary.runtime.connectionState",
     }
-    found = bulk(vcenter, module().vim.HostSystem, list(names.values()), under=under)
+    offered = "config.sharedPassthruGpuTypes"  # absent where there are none
+    paths = [*names.values(), offered]
+    found = bulk(vcenter, module().vim.HostSystem, paths, under=under)
     return [
         HostFacts(
             id=host._GetMoId(),
             connected=got.get(names["state"]) == "connected",
+            gpus=tuple(got.get(offered) or ()),
             **{key: got[path] for key, path in names.items() if key != "state"},
         )
         for host, got in found

@@ -1,4 +1,7 @@
-"""Whose a VM or a pool is: the owner's mark in its name, the owner in full in its annotation."""
+"""Whose a VM or a pool is: the owner's mark in its name, the owner in full in its annotation.
+
+A resource pool has no annotation; the custom attribute ``FIELD`` is its.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from bench.model import Owner
 
 PREFIX = "benchcast-"
 GUESTINFO = "guestinfo.benchcast.owner"
+FIELD = "benchcast.owner"
 
 # Session ids are bench.ids.new_id(); whatever looks otherwise is someone else's.
 _NAME = re.compile(
@@ -45,6 +49,11 @@ def annotation(owner: Owner) -> str:
     return f"{_TEXT}{owner.study}/{owner.session}/{owner.cluster}"
 
 
+def says(notes: str, owner: Owner) -> bool:
+    """Return whether an annotation or attribute is that of the owner, of whatever study."""
+    return notes.startswith(_TEXT) and notes.endswith(f"/{owner.session}/{owner.cluster}")
+
+
 def owner_of(name: str, notes: str = "") -> Owner | None:
     """Return whose a VM or pool of this name is, or None for a stranger's.
 
@@ -54,7 +63,7 @@ def owner_of(name: str, notes: str = "") -> Owner | None:
     if match is None:
         return None
     owner = Owner(study="", session=match["session"], cluster=match["cluster"])
-    study, slash, _ = notes.removeprefix(_TEXT).rpartition(f"/{owner.session}/{owner.cluster}")
-    if not notes.startswith(_TEXT) or not slash:
+    if not says(notes, owner):
         return owner
+    study = notes.removeprefix(_TEXT).removesuffix(f"/{owner.session}/{owner.cluster}")
     return Owner(study=study, session=owner.session, cluster=owner.cluster)

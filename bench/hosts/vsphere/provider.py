@@ -19,7 +19,7 @@ import msgspec
 from bench.canonical import digest
 from bench.contracts import Host, Leftover, MetricSource
 from bench.errors import HostLost, LaunchFailed
-from bench.hosts import sshplace
+from bench.hosts import equipment, sshplace
 from bench.hosts.link import Address, Link
 from bench.hosts.ssh import SshHost
 from bench.hosts.sshsampler import SshSampler
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 class Login(msgspec.Struct, frozen=True, kw_only=True):
     """How to log in to clones. ``known_hosts`` None: vCenter tells their keys (guestinfo).
 
+    Without ``python`` the engines' environments are built on the clones.
     ``alias`` is the name under which the file has the template's key, or by which an authority's
     certificates know the clones. ``timeout`` is for logging in once there is an address.
     """
@@ -46,7 +47,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 22
     key: Path | None = None
     passphrase: str | None = None
-    python: str = "python3"
+    python: str | None = None
     known_hosts: Path | None = None
     alias: str | None = None
     folder: str = sshplace.FOLDER
@@ -173,6 +174,17 @@ class VsphereProvider:
             _log.warning("what may be left there is not known: %s", error)
             return []
 
+    def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:
+        """Build the engine's Python environment on the clones that lack it, where none is said.
+
+        Returns the hosts. Clones are alike: where it cannot be built on one, LaunchFailed.
+        """
+        if self.login.python is None:
+            places = [host for host in hosts if isinstance(host, CloneHost)]
+            for failure in equipment.equip(places, engine, self.login.at_once).values():
+                raise failure
+        return list(hosts)
+
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
         """Return the guests' samplers, vCenter's counters and the watch over moves."""
         places = [host for host in hosts if isinstance(host, CloneHost)]
@@ -188,7 +200,7 @@ class VsphereProvider:
 
     def _sized(self, shape: Shape) -> Shape:
         memory = -(-(shape.memory + self._system) // MEMORY_STEP) * MEMORY_STEP
-        return Shape(cores=shape.cores, memory=memory)
+        return msgspec.structs.replace(shape, memory=memory, cpu_limit=None)
 
     def _kept(
         self, hosts: Sequence[CloneHost], need: Need
@@ -242,7 +254,7 @@ class VsphereProvider:
                     key=login.key,
                     known_hosts=known[one.name],
                     alias=login.alias,
-                    python=login.python,
+                    python=login.python or "python3",
                     passphrase=login.passphrase,
                 )
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bench.errors import LaunchFailed
-from bench.hosts.vsphere import marks, rules, wait
+from bench.hosts.vsphere import marks, pools, rules, wait
 from bench.hosts.vsphere.client import LOST, Vcenter, module
 from bench.hosts.vsphere.inventory import bulk
 from bench.model import Owner
@@ -38,7 +38,7 @@ class VsphereLeftover:
 
 
 def leftovers(vcenter: Vcenter, timeout: float) -> list[VsphereLeftover]:
-    """Return one entry an owner, from the names of VMs and resource pools."""
+    """Return one entry an owner, from the marks of VMs and resource pools."""
     vim = module().vim
     found: dict[str, VsphereLeftover] = {}
 
@@ -51,16 +51,15 @@ def leftovers(vcenter: Vcenter, timeout: float) -> list[VsphereLeftover]:
         name = got.get("name", "")
         if (owner := marks.owner_of(name, got.get("config.annotation") or "")) is not None:
             entry(owner).vms.append(name)
-    for _, got in bulk(vcenter, vim.ResourcePool, ["name"]):
-        if (owner := marks.owner_of(got.get("name", ""))) is not None:
-            entry(owner).pools += 1
+    for _, owner in pools.owned(vcenter):
+        entry(owner).pools += 1
     return list(found.values())
 
 
 def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:
     """Destroy the owner's VMs (those of ``names``, or all) and, with the last, its pool and rule.
 
-    A VM of another name in the pool moves to the pool's parent, as vSphere does it. A vCenter
+    A VM of another name in a marked pool moves to the pool's parent, as vSphere does it. A vCenter
     that is lost meanwhile is waited for, ``timeout`` seconds in all: what is there is looked for
     anew, so that nothing is forgotten. LaunchFailed names what stays.
     """
@@ -90,9 +89,9 @@ def _remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: flo
     _all(vcenter, _begin({name: vm.Destroy_Task for name, vm in chosen.items()}), timeout)
     if len(chosen) == len(vms):
         rules.drop(vcenter, owner)
-        for pool, got in bulk(vcenter, module().vim.ResourcePool, ["name"]):
-            if got.get("name") == marks.pool_name(owner):
-                _all(vcenter, _begin({got["name"]: pool.Destroy_Task}), timeout)
+        for pool, whose in pools.owned(vcenter):
+            if whose.mark == owner.mark:
+                _all(vcenter, _begin({marks.pool_name(owner): pool.Destroy_Task}), timeout)
 
 
 def _on(got: dict[str, Any]) -> bool:

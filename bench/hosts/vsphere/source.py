@@ -33,8 +33,13 @@ def find(vcenter: Vcenter, recipe: Recipe) -> tuple[Any, Any]:
     )
 
 
-def clone(source: tuple[Any, Any], recipe: Recipe, name: str, where: Any, config: Any) -> Any:
-    """Begin to clone; return the task. An instant clone has its parent's cores and memory."""
+def clone(
+    source: tuple[Any, Any], recipe: Recipe, name: str, where: Any, config: Any, guest: Any = None
+) -> Any:
+    """Begin to clone; return the task. An instant clone has its parent's cores and memory.
+
+    ``guest`` is a customization specification for its first boot.
+    """
     vim = module().vim
     vm, snapshot = source
     if recipe.clone == "instant":
@@ -49,7 +54,12 @@ def clone(source: tuple[Any, Any], recipe: Recipe, name: str, where: Any, config
     if recipe.clone == "linked":
         where.diskMoveType = "createNewChildDiskBacking"
     spec = vim.VirtualMachineCloneSpec(
-        location=where, template=False, powerOn=False, snapshot=snapshot, config=config
+        location=where,
+        template=False,
+        powerOn=False,
+        snapshot=snapshot,
+        config=config,
+        customization=guest,
     )
     return vm.CloneVM_Task(folder, name, spec)
 

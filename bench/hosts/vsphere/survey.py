@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.errors import EnvironmentUnfit
-from bench.hosts.vsphere import source
+from bench.hosts.vsphere import customization, source
 from bench.hosts.vsphere.client import SINCE, Vcenter, module
 from bench.hosts.vsphere.clones import Recipe
 from bench.hosts.vsphere.inventory import HostFacts, bulk, hosts, read
@@ -44,6 +44,8 @@ def survey(vcenter: Vcenter, recipe: Recipe) -> Survey:
     if recipe.datastore is not None:
         vcenter.find(f"{root}/datastore/{recipe.datastore}", "datastore")
     template, _ = source.find(vcenter, recipe)
+    if recipe.customize is not None:
+        customization.find(vcenter, recipe.customize)
     paths = ["network", "runtime.powerState", "config.hardware.numCPU", "config.hardware.memoryMB"]
     told = read(vcenter, [template], paths)[template._GetMoId()]
     cpu, memory = _free(vcenter, cluster)

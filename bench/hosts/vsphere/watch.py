@@ -30,8 +30,8 @@ class MoveWatch:
         self._since: datetime | None = None
         self._moves: list[migrations.Move] = []
 
-    def start(self) -> None:
-        """Note the vCenter's time."""
+    def start(self, interval: float) -> None:
+        """Note the vCenter's time; events come when they come, whatever the ``interval``."""
         self._moves = []
         try:
             self._since = migrations.clock(self._vcenter)

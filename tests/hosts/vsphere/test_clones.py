@@ -70,9 +70,9 @@ def test_a_clone_that_got_another_shape_is_reconfigured(
 ) -> None:
     clone = source.clone
 
-    def shapeless(found: Any, how: Recipe, name: str, where: Any, config: Any) -> Any:
+    def shapeless(found: Any, how: Recipe, name: str, where: Any, config: Any, guest: Any) -> Any:
         config.numCPUs = config.memoryMB = None
-        return clone(found, how, name, where, config)
+        return clone(found, how, name, where, config, guest)
 
     monkeypatch.setattr(source, "clone", shapeless)
     cloner = Cloner(client, recipe())

@@ -47,7 +47,7 @@ def test_a_move_in_mid_run_becomes_a_mark(client: Vcenter, tmp_path: Path) -> No
     machines = cloner.acquire([SHAPE] * 2, OWNER)
     scopes = {f"worker-{number}": one.vm for number, one in enumerate(machines)}
     watch = MoveWatch(client, scopes, ["DC0_C0_H0"])
-    watch.start()
+    watch.start(1.0)
     target = client.find("DC0/host/DC0_C0/DC0_C0_H1", "host")
     spec = module().vim.VirtualMachineRelocateSpec(host=target)
     wait.tasks(client, {"move": machines[1].vm.Relocate(spec)}, 10)
@@ -56,7 +56,7 @@ def test_a_move_in_mid_run_becomes_a_mark(client: Vcenter, tmp_path: Path) -> No
     said = "worker-1 moved from DC0_C0_H0 to another host (VmMigratedEvent)"
     assert (mark.kind, mark.text) == ("migrated", said)
     assert mark.at.endswith("Z")
-    watch.start()  # the next run saw none
+    watch.start(1.0)  # the next run saw none
     watch.stop(tmp_path)
     assert watch.marks() == []
     cloner.release(called(machines), OWNER)
@@ -91,7 +91,7 @@ def test_counters_of_vms_and_hosts_become_one_table(
     cloner = Cloner(client, recipe(hosts=("DC0_C0_H0", "DC0_C0_H1")))
     machines = cloner.acquire([SHAPE] * 2, OWNER)
     source = counters.VcenterCounters(client, {f"worker-{n}": m.vm for n, m in enumerate(machines)})
-    source.start()
+    source.start(1.0)
     source._since = migrations.clock(client) - timedelta(minutes=5)  # as of a run of five minutes
     client.calls.clear()
     source.stop(tmp_path)
@@ -110,7 +110,7 @@ def test_counters_of_a_lost_vcenter_fail_no_run(
 ) -> None:
     vm = client.find("DC0/vm/bench-golden", "VM")
     source = counters.VcenterCounters(client, {"worker-0": vm})
-    source.start()
+    source.start(1.0)
     server.kill()
     source.stop(tmp_path)
     assert "no counters of vCenter" in caplog.text

@@ -21,6 +21,9 @@ type settings struct {
 	Instant       bool     `json:"instant"`        // there are instant clones (said at the start)
 	SessionLength float64  `json:"session_length"` // age at which a session expires (0: never)
 	ExpireNow     bool     `json:"expire_now"`     // every session there is expires at once
+	Lacking       []string `json:"lacking"`        // methods of the API for which the user lacks the right
+
+	GPUs map[string][]string `json:"gpus"` // ESXi host -> the vGPU profiles that it offers (said at the start)
 }
 
 type lab struct {
@@ -76,6 +79,9 @@ func (l *lab) handle(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 				Object: &method.This, PrivilegeId: "System.View",
 			}}
 		}
+	}
+	if slices.Contains(l.set().Lacking, method.Name) {
+		return nil, &types.NoPermission{Object: &method.This, PrivilegeId: "Lab." + method.Name}
 	}
 	switch method.Name {
 	case "InstantClone_Task":

@@ -83,6 +83,15 @@ func (m *machine) clone(ctx *simulator.Context, req *types.CloneVM_Task) (types.
 	if fault := configure(ctx, made, req.Spec.Config); fault != nil {
 		return nil, fault
 	}
+	if req.Spec.Customization != nil { // the simulator's clone leaves it out
+		var body soap.HasFault
+		ctx.Map.WithLock(ctx, made, func() {
+			body = made.CustomizeVMTask(ctx, &types.CustomizeVM_Task{This: made.Self, Spec: *req.Spec.Customization})
+		})
+		if _, fault := finish(ctx, body.(*methods.CustomizeVM_TaskBody).Res.Returnval); fault != nil {
+			return nil, fault
+		}
+	}
 	if req.Spec.PowerOn {
 		body := (&machine{VirtualMachine: made, lab: m.lab}).PowerOnVMTask(ctx, &types.PowerOnVM_Task{This: made.Self})
 		_, fault = finish(ctx, body.(*methods.PowerOnVM_TaskBody).Res.Returnval)

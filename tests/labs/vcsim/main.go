@@ -37,6 +37,7 @@ func main() {
 
 	lab := newLab(model, options)
 	must(lab.templates())
+	must(lab.gpus())
 	must(lab.restore())
 	model.Map().Handler = lab.handle
 

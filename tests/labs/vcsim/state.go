@@ -26,6 +26,7 @@ type saved struct {
 type savedPool struct {
 	Path   string
 	Config types.ResourceConfigSpec
+	Values map[string]string // custom attributes by name
 }
 
 type savedMachine struct {
@@ -71,7 +72,9 @@ func (l *lab) snapshot(ctx *simulator.Context) saved {
 	sort.Strings(s.Folders)
 	for at, e := range l.all(ctx, "ResourcePool") {
 		if p, ok := e.(*simulator.ResourcePool); ok && !l.base[at] {
-			ctx.Map.WithLock(ctx, p, func() { s.Pools = append(s.Pools, savedPool{at, p.Config}) })
+			ctx.Map.WithLock(ctx, p, func() {
+				s.Pools = append(s.Pools, savedPool{at, p.Config, values(p.CustomValue, s.Fields)})
+			})
 		}
 	}
 	sort.Slice(s.Pools, func(i, j int) bool { return s.Pools[i].Path < s.Pools[j].Path })
@@ -89,7 +92,7 @@ func describe(ctx *simulator.Context, at string, vm *simulator.VirtualMachine, f
 		Path: at, Note: vm.Config.Annotation, Address: vm.Guest.IpAddress,
 		CPUs: vm.Config.Hardware.NumCPU, Memory: vm.Config.Hardware.MemoryMB,
 		CPUShare: vm.Config.CpuAllocation, MemoryShare: vm.Config.MemoryAllocation,
-		Extra: map[string]string{}, Values: map[string]string{},
+		Extra: map[string]string{}, Values: values(vm.CustomValue, fields),
 		On: vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn,
 	}
 	if vm.ResourcePool != nil {
@@ -103,15 +106,21 @@ func describe(ctx *simulator.Context, at string, vm *simulator.VirtualMachine, f
 			m.Extra[o.GetOptionValue().Key] = text
 		}
 	}
-	for _, v := range vm.CustomValue {
+	return m
+}
+
+// values returns custom attributes by name.
+func values(given []types.BaseCustomFieldValue, fields []types.CustomFieldDef) map[string]string {
+	found := map[string]string{}
+	for _, v := range given {
 		value, ok := v.(*types.CustomFieldStringValue)
 		for _, f := range fields {
 			if ok && f.Key == value.Key {
-				m.Values[f.Name] = value.Value
+				found[f.Name] = value.Value
 			}
 		}
 	}
-	return m
+	return found
 }
 
 // save writes the state; a clone's task ends only afterwards.
@@ -220,6 +229,9 @@ func (l *lab) restore() error {
 	for _, p := range s.Pools {
 		if parent, ok := l.all(ctx, "ResourcePool")[path.Dir(p.Path)].(*simulator.ResourcePool); ok {
 			parent.CreateResourcePool(ctx, &types.CreateResourcePool{This: parent.Self, Name: path.Base(p.Path), Spec: p.Config})
+			for name, value := range p.Values {
+				l.tag(ctx, l.all(ctx, "ResourcePool")[p.Path].Reference(), name, value)
+			}
 		}
 	}
 	for _, m := range s.Machines {
@@ -228,6 +240,16 @@ func (l *lab) restore() error {
 		}
 	}
 	return nil
+}
+
+// tag sets a custom attribute of any object, by name.
+func (l *lab) tag(ctx *simulator.Context, entity types.ManagedObjectReference, name, value string) {
+	manager := ctx.Map.CustomFieldsManager()
+	for _, f := range manager.Field {
+		if f.Name == name && (f.ManagedObjectType == "" || f.ManagedObjectType == entity.Type) {
+			manager.SetField(ctx, &types.SetField{This: manager.Self, Entity: entity, Key: f.Key, Value: value})
+		}
+	}
 }
 
 type folder interface {
@@ -259,7 +281,7 @@ func (l *lab) again(ctx *simulator.Context, m savedMachine) error {
 		return err
 	}
 	for name, value := range m.Values {
-		vm.SetCustomValue(ctx, &types.SetCustomValue{This: vm.Self, Key: name, Value: value})
+		l.tag(ctx, vm.Self, name, value)
 	}
 	if m.On {
 		if err := done(ctx, vm.PowerOnVMTask(ctx, &types.PowerOnVM_Task{This: vm.Self})); err != nil {

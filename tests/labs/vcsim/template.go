@@ -45,6 +45,27 @@ func (l *lab) templates() error {
 	return nil
 }
 
+// gpus has hosts offer the settings' vGPU profiles.
+func (l *lab) gpus() error {
+	ctx := l.context()
+	for name, profiles := range l.set().GPUs {
+		host, ok := ctx.Map.FindByName(name, hosts(ctx)).(*simulator.HostSystem)
+		if !ok {
+			return fmt.Errorf("gpus: there is no host %s", name)
+		}
+		host.Config.SharedPassthruGpuTypes = profiles
+	}
+	return nil
+}
+
+func hosts(ctx *simulator.Context) []types.ManagedObjectReference {
+	var found []types.ManagedObjectReference
+	for _, host := range ctx.Map.All("HostSystem") {
+		found = append(found, host.Reference())
+	}
+	return found
+}
+
 func (l *lab) cloned(ctx *simulator.Context, name string, folder types.ManagedObjectReference, spec types.VirtualMachineCloneSpec) (*simulator.VirtualMachine, error) {
 	return clonedFrom(ctx, l.golden, name, folder, spec)
 }

@@ -1,0 +1,75 @@
+"""``cleanup --cache``: this machine's and hosts' caches, unless a session may be using them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli.app import app
+from bench.hosts.inventory import Entry, Inventory
+from bench.model import Owner
+from bench.places import cache_root, session_lock
+from tests.hosts import sshd
+from tests.labs.desk import Desk
+
+pytestmark = pytest.mark.alone
+OWNER = Owner(study="other", session="20260101T000000-others", cluster="c1")
+STUDY = 'title = "t"\nworkers = 1\n[[workload]]\nuse = "./quick"\n'
+
+
+def cleanup(*words: str) -> dict[str, list[str]]:
+    """Run the verb; return what it says of found, removed and kept."""
+    done = CliRunner().invoke(app, ["cleanup", "--cache", "--json", *words])
+    assert done.exit_code == 0, done.output
+    data: dict[str, list[str]] = json.loads(done.stdout)["data"]
+    return data
+
+
+def test_this_machine_s_cache_goes_unless_a_session_lives(work: Path) -> None:
+    java = cache_root() / f"java-{'0' * 16}"
+    other = cache_root() / "lab"
+    for one in (java, other):
+        one.mkdir(parents=True)
+    said = f"the cache of this machine ({java.name})"
+    assert cleanup("-n") == {"removed": [], "found": [said], "kept": []}
+    with session_lock("260101-000000000-00aa"):
+        kept = cleanup()["kept"]
+        assert kept == [f"{said}: in use by 1 session: 260101-000000000-00aa"]
+    assert java.is_dir()
+    assert cleanup()["removed"] == [said]
+    assert not java.exists()
+    assert other.is_dir()
+    assert CliRunner().invoke(app, ["cleanup", "--cache"]).stdout == "nothing was left behind\n"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[sshd.Sshd]:
+    """One sshd."""
+    pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
+    with sshd.running(tmp_path / "sshd") as made:
+        yield made
+
+
+def test_a_study_s_hosts_lose_theirs_unless_something_marked_is_there(
+    work: Path, server: sshd.Sshd
+) -> None:
+    desk = Desk(folder=work)
+    desk.quick()
+    settings = server.settings(hosts=["127.0.0.1"], kind="ssh", name="rack")
+    study = str(desk.write(STUDY, settings, "rack"))
+    inventory = Inventory([Entry(address=server.address())])
+    (host,) = inventory.acquire(1, OWNER)
+    host.put(work / "rack.toml", "a.toml")
+    kept = cleanup(study)
+    said = "the cache of host 127.0.0.1 (1 entry)"
+    assert [text for text in kept["kept"] if text.startswith(f"{said}: in use by")]
+    assert OWNER.session in kept["kept"][0]
+    inventory.release([host])
+    inventory.close()
+    assert cleanup(study)["removed"] == [said]
+    assert not (server.folder / "home" / ".cache" / "benchcast" / "cache").exists()
+    assert cleanup(study) == {"removed": [], "found": [], "kept": []}
