@@ -67,7 +67,7 @@ unit: setup
 	$(BIN)/pytest -m "not alone and not real and not lab" -n $(JOBS) --dist loadgroup $(PYTEST)
 
 test-real: setup ## the real lane: campaigns and kill tests with real Spark and TensorFlow
-	$(BIN)/pytest -m "real and not lab" $(PYTEST)
+	$(BIN)/pytest -m "real and not lab" --durations=12 $(PYTEST)
 
 lab: setup ## bring up what the lab's tests need and this machine allows (Debian, as root; Go)
 	@$(BIN)/python -m tests.labs.hosts
@@ -77,7 +77,7 @@ lab-down: setup ## remove what crashed labs left
 	@$(BIN)/python -m tests.labs.hosts down
 
 test-labs: setup ## the lab's lane: hosts over SSH and a vCenter
-	$(BIN)/pytest -m lab $(PYTEST)
+	$(BIN)/pytest -m lab --durations=12 $(PYTEST)
 
 bench: setup ## measure the harness itself (asv)
 	cd tests/performance && ../../$(BIN)/asv machine --yes --machine here
