@@ -44,7 +44,9 @@ def test_the_rate_arrives_and_a_short_run_has_two_samples(
     host = [row for row in rows if row["scope"] == "host:driver"]
     assert (host[0]["t"], host[0]["cpu_user"]) == (0.0, None)
     assert host[-1]["t"] > seconds
-    assert host[-1]["cpu_user"] > 0.0
+    # The kernel counts in ticks of 10 ms: one short sample may well have none.
+    assert host[-1]["cpu_user"] is not None
+    assert sum(row["cpu_user"] for row in host[1:]) > 0.0
     whole = [row["t"] // interval for row in host[1:-1]]
     assert whole == sorted(set(whole))
     assert bool(whole) == (interval < seconds)
