@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 pytestmark = pytest.mark.alone
 
 OWNER = Owner(study="s", session="20260101T000000-sshsam", cluster="c1")
+BURN = """
+import sys, time
+while time.process_time() < 0.3:
+    pass
+time.sleep(float(sys.argv[1]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,8 @@ def test_the_rate_arrives_and_a_short_run_has_two_samples(
     try:
         (source,) = inventory.sources(hosts)
         source.start(interval)
-        assert hosts[0].spawn("nap", ["sleep", str(seconds)], {}).wait(30) == 0
+        argv = [sys.executable, "-c", BURN, str(seconds)]
+        assert hosts[0].spawn("burn", argv, {}).wait(30) == 0
         source.stop(tmp_path)
     finally:
         inventory.release(hosts)
@@ -44,7 +52,7 @@ def test_the_rate_arrives_and_a_short_run_has_two_samples(
     host = [row for row in rows if row["scope"] == "host:driver"]
     assert (host[0]["t"], host[0]["cpu_user"]) == (0.0, None)
     assert host[-1]["t"] > seconds
-    # The kernel counts in ticks of 10 ms: one short sample may well have none.
+    # The kernel counts in ticks of 10 ms: one short sample alone may well have none.
     assert host[-1]["cpu_user"] is not None
     assert sum(row["cpu_user"] for row in host[1:]) > 0.0
     whole = [row["t"] // interval for row in host[1:-1]]
