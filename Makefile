@@ -77,7 +77,8 @@ lab-down: setup ## remove what crashed labs left
 	@$(BIN)/python -m tests.labs.hosts down
 
 test-labs: setup ## the lab's lane: hosts over SSH and a vCenter
-	$(BIN)/pytest -m lab --durations=12 $(PYTEST)
+	$(BIN)/pytest -m "lab and not alone" -n $(JOBS) --dist loadgroup --durations=5 $(PYTEST)
+	$(BIN)/pytest -m "lab and alone" --durations=15 $(PYTEST)
 
 bench: setup ## measure the harness itself (asv)
 	cd tests/performance && ../../$(BIN)/asv machine --yes --machine here
