@@ -35,7 +35,7 @@ def another(folder: Path) -> Path:
     """Return this interpreter under another path, with the same packages."""
     home = Path(sys.executable).parents[1]
     (folder / "bin").mkdir(parents=True)
-    (folder / "bin" / "python").symlink_to(os.readlink(sys.executable))
+    (folder / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
     (folder / "lib").symlink_to(home / "lib")
     (folder / "pyvenv.cfg").write_text((home / "pyvenv.cfg").read_text())
     return folder / "bin" / "python"
