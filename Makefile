@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
 JOBS   ?= 2
 UPGRADE ?=
+# More options for the quickstart's run: make quickstart RUN="--where repeat=0"
+RUN    ?=
 # More options for pytest: make unit PYTEST="-x -k units"
 PYTEST ?=
 
@@ -37,7 +39,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 quickstart: setup ## run the quickstart study on this machine and render its page
-	$(BIN)/benchcast run studies/quickstart.toml
+	$(BIN)/benchcast run studies/quickstart.toml $(RUN)
 	$(BIN)/benchcast report studies/quickstart.toml
 
 reference: setup ## measure results/reference anew (an hour on a quiet machine) and render it
