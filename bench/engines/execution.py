@@ -99,9 +99,9 @@ def error_in(text: str) -> str:
     return scrub(lines[-1]) if lines else ""
 
 
-def scrub(text: str) -> str:
-    """Return at most 300 characters of a line, with the folders of absolute paths left out."""
-    return _PATH.sub(".../", " ".join(text.split()))[:300]
+def scrub(text: str, most: int = 300) -> str:
+    """Return at most so many characters, in a line, with the folders of absolute paths left out."""
+    return _PATH.sub(".../", " ".join(text.split()))[:most]
 
 
 def exit_text(code: int) -> str:
@@ -276,7 +276,7 @@ class Ranks:
         try:
             return self._note()
         except HostLost as error:
-            self.lost = self.lost or error.what
+            self.lost = self.lost or scrub(error.what)
             self.kill()
             return True
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from bench.contracts import Adaptable, Cluster, Environment
+from bench.engines.execution import scrub
 from bench.errors import LaunchFailed, Stopped
 from bench.ids import new_id, utc_now
 from bench.model import Case, Cell, ClusterLine, Need, Owner, Run, Session, Started, StoppedLine
@@ -21,6 +22,8 @@ from bench.runner.session import new_session
 from bench.runner.verdict import Attempt, cluster_phases, unstarted
 from bench.store import Index, Journal, Results, Store
 from bench.units import plural
+
+REASON = 1000  # characters, at most, of why a cluster did not come up
 
 
 class Listener(Protocol):
@@ -216,7 +219,7 @@ class _Campaign:
             try:
                 cluster = self._cluster(environment, attempt)
             except LaunchFailed as error:
-                run = unstarted(attempt, "failed", str(error))
+                run = unstarted(attempt, "failed", scrub(str(error), REASON))
                 self._journal.write(run)
                 return run
             run = self._submit(cluster, attempt)
@@ -254,7 +257,7 @@ class _Campaign:
             )
         except LaunchFailed as error:  # a host was lost before the job ran
             self._store.discard(attempt.run)
-            run = unstarted(attempt, "failed", str(error))
+            run = unstarted(attempt, "failed", scrub(str(error), REASON))
         except (KeyboardInterrupt, Stopped) as stop:
             reason = str(stop) or "stopped by the user"
             self._journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))

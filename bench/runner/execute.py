@@ -38,13 +38,14 @@ def execute(
     """
     folder = store.partial(attempt.run)
     cpu = time.process_time()
-    with _span(attempt, "submit"):
-        sources = cluster.sources()
-        for source in sources:
-            source.start(sampling)
-        stage("launch")
-        execution = cluster.submit(job)
+    sources = cluster.sources()
+    execution: Execution | None = None
     try:
+        with _span(attempt, "submit"):
+            for source in sources:
+                source.start(sampling)
+            stage("launch")
+            execution = cluster.submit(job)
         _follow(execution, stage)
         timed_out = not _wait(execution, job.timeout, end)
         if timed_out:
@@ -57,9 +58,12 @@ def execute(
             outcome.happened = _happened(sources)
             _contention(attempt, outcome, folder)
     except BaseException:
-        execution.cancel()
-        for source in sources:
-            source.stop(folder)
+        try:
+            if execution is not None:
+                execution.cancel()
+        finally:
+            for source in sources:
+                source.stop(folder)
         raise
     with _span(attempt, "store"):
         run = judge(attempt, outcome, timed_out=timed_out)

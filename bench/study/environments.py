@@ -158,7 +158,7 @@ def _settings_error(
             'a secret is never written into a study; say { env = "NAME" }, { file = "PATH" } '
             'or { keyring = "SERVICE/USER" }'
         )
-    elif key in merged.data:
+    elif isinstance(merged.data.get(key), (str, int, float)):  # in a table there may be a secret
         text = f"{show(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
     head, dot, rest = key.partition(".")
     return StudyError(f"{merged.place(head)}{dot}{rest}: {text}")

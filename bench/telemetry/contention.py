@@ -24,22 +24,31 @@ def read(samples: Path, limited: Collection[str] = ()) -> dict[str, float]:
 def measure(columns: Columns, limited: Collection[str] = ()) -> dict[str, float]:
     """Return what samples say of launch and work together; what they do not say is absent.
 
-    ``steal``: CPU time that the hypervisor gave to others over the CPU time that the host wanted
-    (used + stolen), 0..1. ``throttled``: the same of quotas, for the scope that it hit most;
-    scopes of the roles in ``limited`` ("driver", "worker") asked for theirs and are left out. A
-    quota around several scopes counts in each. ``others``: mean cores' worth of CPU that
-    processes used which are not the run's.
+    ``steal``: CPU time that the hypervisor gave to others over the CPU time that the machine
+    wanted (used + stolen), 0..1. ``throttled``: the same of quotas, by scope; scopes of the roles
+    in ``limited`` ("driver", "worker") asked for theirs and are left out. A quota around several
+    scopes counts in each. ``others``: mean cores' worth of CPU that processes used which are not
+    the run's. Each is that of the machine or scope that it hit most. Machines are the scopes
+    "host" and, where there are several, "host:<the first scope on it>".
     """
-    found = {}
     totals = _totals(columns)
-    host = totals.pop("host", {})
-    if (share := _share(host, "cpu_steal")) is not None:
-        found["steal"] = share
-    if "cpu_others" in host:
-        found["others"] = host["cpu_others"] / host["seconds"]
-    free = [one for scope, one in totals.items() if scope.partition("-")[0] not in limited]
-    known = [share for one in free if (share := _share(one, "throttled")) is not None]
-    return {**found, **({"throttled": max(known)} if known else {})}
+    hosts = [one for scope, one in totals.items() if _is_machine(scope)]
+    free = [
+        one
+        for scope, one in totals.items()
+        if not _is_machine(scope) and scope.partition("-")[0] not in limited
+    ]
+    shares: dict[str, list[float | None]] = {
+        "steal": [_share(one, "cpu_steal") for one in hosts],
+        "others": [one["cpu_others"] / one["seconds"] for one in hosts if "cpu_others" in one],
+        "throttled": [_share(one, "throttled") for one in free],
+    }
+    known = {name: [v for v in found if v is not None] for name, found in shares.items()}
+    return {name: max(found) for name, found in known.items() if found}
+
+
+def _is_machine(scope: str) -> bool:
+    return scope.partition(":")[0] == "host"
 
 
 def marks(found: Mapping[str, float], already: Collection[str] = ()) -> list[tuple[str, str]]:

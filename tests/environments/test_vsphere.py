@@ -83,6 +83,7 @@ def load(folder: Path, text: str) -> Study:
         ('password = "hunter2"', "a secret is never written into a study"),
         ('password = { text = "hunter2" }', "a secret is never written into a study"),
         ('ssh = { passphrase = "hunter2" }', "a secret is never written into a study"),
+        ('ssh = { user = "w", pasphrase = "hunter2" }', "unknown field 'pasphrase'"),
         ('ssh = { alias = "golden" }', "say that too"),
         ('ssh = { user = "w", strict = false }', "strict"),
         ("verify = false", "verify: unknown key"),

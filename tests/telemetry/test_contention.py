@@ -32,6 +32,13 @@ def test_shares_are_of_the_cpu_time_wanted_and_weigh_time() -> None:
     assert found == pytest.approx({"steal": 0.5 / (2.0 + 3.0), "others": 0.25 / 4})
 
 
+def test_of_several_machines_the_one_that_was_hit_most_counts() -> None:
+    rows = [(1.0, "host:driver", QUIET), (1.0, "host:worker-1", HOST), (1.0, "worker-1", FREE)]
+    assert contention.measure(columns(rows)) == pytest.approx(
+        {"steal": 0.25, "others": 0.25, "throttled": 0.0}
+    )
+
+
 @pytest.mark.parametrize("interval", [0.2, 1.0, 5.0])
 def test_the_samples_say_their_times_whatever_their_rate(interval: float) -> None:
     rows: list[tuple[float, str, dict[str, float]]] = [(0.0, "host", {}), (0.0, "driver", {})]

@@ -1,0 +1,68 @@
+"""What stands around a job: whatever goes wrong, its samplers end with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bench.contracts import Cluster, Execution, Facts, MetricSource
+from bench.errors import HostLost
+from bench.model import Dataset, Job
+from bench.runner.execute import execute
+from bench.store import Store
+from tests.runner.test_contention import attempt
+
+
+class Source:
+    """A sampler that knows whether it runs."""
+
+    running = False
+
+    def start(self, interval: float) -> None:
+        self.running = True
+
+    def stop(self, folder: Path) -> None:
+        self.running = False
+
+
+class Refusing(Cluster):
+    """A cluster whose host is lost, or whose user has enough, while the job is put in place."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.facts = Facts()
+        self.source = Source()
+        self._error = error
+
+    def submit(self, job: Job) -> Execution:
+        assert self.source.running
+        raise self._error
+
+    def sources(self) -> Sequence[MetricSource]:
+        return [self.source]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("error", [HostLost("host a is silent"), KeyboardInterrupt()])
+def test_no_sampler_outlives_a_job_that_was_not_submitted(
+    tmp_path: Path, error: BaseException
+) -> None:
+    cluster = Refusing(error)
+    job = Job(
+        run="r1",
+        engine="spark",
+        entry="main.py",
+        bundle={},
+        params={},
+        dataset=Dataset(name="d"),
+        workers=1,
+        passes=1,
+        stages="fused",
+        timeout=60.0,
+    )
+    with pytest.raises(type(error)):
+        execute(cluster, job, attempt(), Store(tmp_path), lambda text: None, None, 1.0)
+    assert not cluster.source.running
