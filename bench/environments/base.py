@@ -64,8 +64,9 @@ class HostCluster(Cluster):
     """Hosts with an engine on them; it keeps the hosts when it adapts.
 
     ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
-    ``close`` the teardown alone. Hosts that are parts of one machine count as one machine, and
-    so does a driver beside a worker.
+    ``close`` the teardown alone. ``facts.uses`` are of the machines that it holds, and after
+    ``close`` of all that it ever held. Hosts that are parts of one machine count as one machine,
+    and so does a driver beside a worker.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class HostCluster(Cluster):
         self._engines = engines
         self._inner: Cluster | None = None
         self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
+        self._past: list[MachineUse] = []  # of machines that were given back by adapting
         self._shared = isinstance(provider, Shared)
         self._become(need)
 
@@ -110,7 +112,7 @@ class HostCluster(Cluster):
         began = time.monotonic()
         if not self._held and self._inner is None:
             return
-        uses = self._uses()
+        uses = (*self._past, *self._uses())
         try:
             self._stop_engine()
         finally:
@@ -137,13 +139,15 @@ class HostCluster(Cluster):
     def _provision(self, need: Need) -> None:
         """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
         if isinstance(self._provider, Tailor):
-            now = time.monotonic()
+            now, before = time.monotonic(), self._each()
             self._hold(self._provider.fit(self._hosts(), need, self.owner), now)
+            self._remember(before)
         else:
             self._count(self._provider, need.workers + 1)
         if isinstance(self._provider, Equipping):
-            now = time.monotonic()
+            now, before = time.monotonic(), self._each()
             self._hold(self._provider.equip(self._hosts(), need.engine), now)
+            self._remember(before)
         for number, host in enumerate(self._hosts()):
             host.limit(need.worker if number else need.driver)
 
@@ -154,8 +158,9 @@ class HostCluster(Cluster):
 
     def _count(self, provider: HostProvider, wanted: int) -> None:
         """Give back what is too many, take what is lacking."""
-        surplus = self._held[wanted:]
+        surplus, before = self._held[wanted:], self._each()
         self._held = self._held[:wanted]
+        self._remember(before)
         self._release(surplus)
         if lacking := wanted - len(self._held):
             fresh = provider.acquire(lacking, self.owner)
@@ -163,21 +168,35 @@ class HostCluster(Cluster):
 
     def _uses(self) -> tuple[MachineUse, ...]:
         """Return how long each machine has been held; parts of one machine are one machine."""
+        each = self._each()
+        return tuple(use for _, use in each[1:2]) if self._shared else _machines(each)
+
+    def _each(self) -> list[tuple[Host, MachineUse]]:
+        """Return how long each host has been held."""
         now = time.monotonic()
-        uses = [
-            MachineUse(
-                machine=host.machine().digest,
-                role="worker" if number else "driver",
-                seconds=now - since,
-                made=host.made_seconds if isinstance(host, Made) else None,
+        return [
+            (
+                host,
+                MachineUse(
+                    machine=host.machine().digest,
+                    role="worker" if number else "driver",
+                    seconds=now - since,
+                    made=host.made_seconds if isinstance(host, Made) else None,
+                ),
             )
             for number, (host, since) in enumerate(self._held)
         ]
-        if self._shared:
-            return tuple(uses[1:2])
-        addresses = [host.address for host in self._hosts()]
-        beside = bool(addresses) and addresses[0] in addresses[1:]
-        return tuple(uses[1:] if beside else uses)
+
+    def _remember(self, before: Sequence[tuple[Host, MachineUse]]) -> None:
+        """Keep the uses of those machines of ``before`` on which nothing of it is held any more.
+
+        A host that is new since may stand at the address of one that went: it does not count.
+        """
+        held = {id(host) for host in self._hosts()}
+        stay = {host.address for host, _ in before if id(host) in held}
+        if not self._shared:
+            gone = [(host, use) for host, use in before if host.address not in stay]
+            self._past += _machines(gone)
 
     def _hosts(self) -> list[Host]:
         return [host for host, _ in self._held]
@@ -189,6 +208,12 @@ class HostCluster(Cluster):
         inner, self._inner = self._inner, None
         if inner is not None:
             inner.close()
+
+
+def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]:
+    """Return the uses of machines: a driver beside a worker is on the worker's."""
+    workers = {host.address for host, use in each if use.role == "worker"}
+    return tuple(use for host, use in each if use.role == "worker" or host.address not in workers)
 
 
 def room_findings(room: Room, need: Need) -> list[Finding]:

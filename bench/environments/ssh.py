@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -20,7 +19,7 @@ from bench.errors import EnvironmentUnfit, LaunchFailed
 from bench.hosts import sshplace
 from bench.hosts.cache import Cache
 from bench.hosts.inventory import Entry, Inventory
-from bench.hosts.link import Address, known_hosts, need_asyncssh
+from bench.hosts.link import Address, key_file, known_hosts, need_asyncssh
 from bench.hosts.sshplace import Answer
 from bench.model import EnvironmentSpec, Job, Machine, Need
 from bench.secrets import Secret, read
@@ -76,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unkeyed: ClassVar[tuple[str, ...]] = ("hosts.cores", "hosts.memory", "hosts.price")
     unrecorded: ClassVar[tuple[str, ...]] = (
         *("user", "port", "key", "passphrase", "known_hosts", "spares", "at_once", "folder"),
-        *("patience", "hosts.user", "hosts.port", "hosts.key"),
+        *("python", "patience", "hosts.user", "hosts.port", "hosts.key", "hosts.python"),
     )
 
     hosts: Annotated[tuple[str | HostSpec, ...], msgspec.Meta(min_length=1)]
@@ -249,7 +248,7 @@ def _entry(one: HostSpec, settings: Settings) -> Entry:
         name=one.address,
         port=one.port or settings.port,
         user=one.user or settings.user,
-        key=None if key is None else Path(key).expanduser(),
+        key=None if key is None else key_file(key),
         known_hosts=known_hosts(settings.known_hosts),
         python=python or "python3",
         passphrase=None if secret is None else read(secret, "passphrase"),

@@ -18,7 +18,7 @@ from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra, UserError
 from bench.hosts import sshplace
 from bench.hosts.link import known_hosts, need_asyncssh
 from bench.hosts.vsphere import findings, gpus
-from bench.hosts.vsphere.client import LOST, Vcenter, module
+from bench.hosts.vsphere.client import LOST, Vcenter, module, place
 from bench.hosts.vsphere.clones import Recipe
 from bench.hosts.vsphere.pools import MIB, Allocation, Level, Pool
 from bench.hosts.vsphere.provider import Login, VsphereProvider
@@ -105,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unkeyed: ClassVar[tuple[str, ...]] = ("clone_timeout", "address_timeout", "at_once")
     unrecorded: ClassVar[tuple[str, ...]] = ("user", "password", "ca", "ssh")
 
-    vcenter: Annotated[str, msgspec.Meta(min_length=1)]
+    vcenter: str
     user: str | None = None
     password: Secret | None = None
     ca: str | None = None
@@ -127,7 +127,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ssh: Ssh = Ssh()
 
     def __post_init__(self) -> None:
-        """Refuse quantities that cannot be read, and a snapshot that nothing is linked to."""
+        """Refuse what cannot be read, and a snapshot that nothing is linked to."""
+        place(self.vcenter)
         parse_memory(self.system_memory)
         for text in (self.clone_timeout, self.address_timeout):
             if parse_duration(text) == 0:
@@ -203,6 +204,8 @@ def build(spec: EnvironmentSpec) -> Environment:
     if importlib.util.find_spec("pyVmomi") is None:
         raise MissingExtra("pyvmomi", "vsphere")
     settings = msgspec.convert(dict(spec.settings), Settings)
+    _readable("ca", settings.ca)
+    _readable("ssh.key", settings.ssh.key)
     provider = VsphereProvider(
         functools.partial(_connect, settings),
         _recipe(settings),
@@ -211,6 +214,20 @@ def build(spec: EnvironmentSpec) -> Environment:
         driverless=DRIVERLESS,
     )
     return VsphereEnvironment(provider, settings.vcenter)
+
+
+def _readable(what: str, path: str | None) -> None:
+    """Refuse a file that cannot be read now: found later, it would cost clones for nothing."""
+    if path is None:
+        return
+    try:
+        with Path(path).expanduser().open("rb"):
+            return
+    except (OSError, RuntimeError, ValueError) as error:  # no such user's home, a NUL
+        why = getattr(error, "strerror", None) or str(error)
+        raise EnvironmentUnfit(
+            f"{what} = {path!r} cannot be read: {why}", remedy="say where the file is"
+        ) from None
 
 
 def _connect(settings: Settings) -> Vcenter:

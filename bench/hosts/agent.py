@@ -32,9 +32,11 @@ from bench.errors import LaunchFailed
 from bench.hosts import kernel
 from bench.hosts.agentbuild import build, built, index, uv
 from bench.hosts.agentfiles import (
+    cached,
     files,
     folder,
     folders,
+    forget,
     identity,
     place,
     read,
@@ -336,6 +338,8 @@ OPERATIONS = {
         read,
         files,
         remove,
+        cached,
+        forget,
         vacate,
         run,
         ask,

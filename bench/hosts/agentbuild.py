@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from typing import IO
 
@@ -41,7 +42,8 @@ def uv(cache: str, fresh: str | None = None, digest: str = "") -> str | None:
 def index(uv: str, requirement: str, seconds: float) -> str:
     """Ask the package index for one requirement; return what uv says against it, or nothing."""
     words = ["pip", "install", "--dry-run", "--no-deps", "--python", sys.executable]
-    return _uv([uv, *words, "--target", "benchcast-none", requirement], seconds)
+    with tempfile.TemporaryDirectory() as nowhere:  # uv makes its target even in a dry run
+        return _uv([uv, *words, "--target", nowhere, requirement], seconds)
 
 
 def build(uv: str, path: str, requirements: str, seconds: float) -> str:
@@ -67,7 +69,10 @@ def build(uv: str, path: str, requirements: str, seconds: float) -> str:
 
 
 def _uv(argv: list[str], seconds: float) -> str:
-    """Run uv with the machine's own certificates; return what it says if it fails."""
+    """Run uv with the machine's own certificates; return what it says if it fails.
+
+    What it says may be recorded, where no user is to be named: the home folder becomes ``~``.
+    """
     env = {"UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1", "NO_COLOR": "1", **os.environ}
     try:
         done = subprocess.run(
@@ -81,6 +86,8 @@ def _uv(argv: list[str], seconds: float) -> str:
     except subprocess.TimeoutExpired:
         return f"timed out after {seconds:.0f} s"
     said = done.stdout.decode("utf-8", "replace").strip()
+    if len(home := os.path.expanduser("~").rstrip("/")) > 1:
+        said = said.replace(home, "~")
     return "" if done.returncode == 0 else said or f"uv ended with exit code {done.returncode}"
 
 

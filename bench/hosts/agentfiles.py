@@ -6,12 +6,17 @@ import base64
 import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import time
 from typing import Any
 
 from bench.hosts.kernel import text_of
+
+FILES = "files"  # of a cache: what was sent, each file named by its SHA-256
+_SENT = re.compile(r"[0-9a-f]{64}")
+_BUILT = re.compile(r"(python|uv)-[0-9a-f]{16}(\.lock|\.txt)?|uv-\d{6}-\d{9}-[0-9a-f]{4}")
 
 
 def folder(path: str, free: int = 0) -> int:
@@ -64,6 +69,32 @@ def remove(path: str) -> None:
             return
         time.sleep(0.05)
     shutil.rmtree(path)
+
+
+def cached(path: str) -> list[str]:
+    """Return the names in a cache that are ours: the folder may hold a user's own things too."""
+    sent = [FILES] if _named(f"{path}/{FILES}", _SENT) else []
+    return sent + _named(path, _BUILT)
+
+
+def forget(path: str) -> None:
+    """Remove from a cache what is named as ours, then the folders that are empty."""
+    inside = f"{path}/{FILES}"
+    for top, pattern in ((inside, _SENT), (path, _BUILT)):
+        for name in _named(top, pattern):
+            one = f"{top}/{name}"
+            if os.path.isdir(one) and not os.path.islink(one):
+                remove(one)
+            else:
+                os.unlink(one)
+    for top in (inside, path):
+        if os.path.isdir(top) and not os.path.islink(top) and not os.listdir(top):
+            os.rmdir(top)
+
+
+def _named(path: str, pattern: re.Pattern[str]) -> list[str]:
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    return [name for name in names if pattern.fullmatch(name)]
 
 
 def vacate(path: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bench.errors import LaunchFailed
+from bench.hosts import agent, agentfiles
 from bench.hosts.link import Link
 from bench.places import cache_root, session_alive, work_root
 from bench.units import plural
@@ -44,21 +45,31 @@ class LocalCache:
         """Look what there is."""
         root = cache_root()
         names = sorted(root.iterdir()) if root.is_dir() else []
-        self.found = [one for one in names if one.name == "cache" or _DIGEST.fullmatch(one.name)]
+        self._host = root / "cache"
+        self._work = root / "work"  # of clusters of any machine that reaches this one by SSH
+        ours = [self._host] if agentfiles.cached(str(self._host)) else []
+        self.found = ours + [one for one in names if _DIGEST.fullmatch(one.name)]
 
     def describe(self) -> str:
         """Say what it is, in one line."""
         return f"the cache of this machine ({', '.join(one.name for one in self.found)})"
 
     def busy(self) -> str:
-        """Return the sessions of this user that live here."""
+        """Return the sessions of this user that live here, or that anything here is marked with.
+
+        Of another machine's session, whose host this one is, only the marks are known.
+        """
         locks = sorted((work_root() / "locks").glob("*.lock"))
-        return _sessions(lock.stem for lock in locks if session_alive(lock.stem))
+        alive = [lock.stem for lock in locks if session_alive(lock.stem)]
+        return _sessions([*alive, *_marked(agent.owners(), agentfiles.folders(str(self._work)))])
 
     def remove(self) -> None:
         """Remove it."""
         for one in self.found:
-            shutil.rmtree(one)
+            if one == self._host:
+                agentfiles.forget(str(one))
+            else:
+                shutil.rmtree(one)
 
 
 class SshCache:
@@ -68,8 +79,10 @@ class SshCache:
         """``root`` is the user's place over there."""
         self._link = link
         self._root = root
-        code, text = link.call("run", argv=["ls", "-A", str(root / "cache")], seconds=30.0)
-        self.found = sorted(text.split()) if code == 0 else []
+        try:
+            self.found: list[str] = link.call("cached", path=str(root / "cache"))
+        except OSError as error:
+            raise self._failed("read", error) from error
 
     def describe(self) -> str:
         """Say what it is, in one line."""
@@ -80,22 +93,30 @@ class SshCache:
     def busy(self) -> str:
         """Return the sessions that anything over there is marked with, dead or alive."""
         told = self._link.call("left", root=str(self._root / "work"))
-        marked = [owner.split("/")[-2] for owner in told["owners"] if owner.count("/") >= 2]
-        return _sessions([*marked, *(name.rpartition(".")[0] for name in told["folders"])])
+        return _sessions(_marked(told["owners"], told["folders"]))
 
     def remove(self) -> None:
-        """Remove it."""
+        """Remove what is named as ours: the folder may be one of the user's own."""
         try:
-            self._link.call("remove", path=str(self._root / "cache"), timeout=300.0)
+            self._link.call("forget", path=str(self._root / "cache"), timeout=300.0)
         except OSError as error:
-            what = f"host {self._link.address.name}: its cache cannot be removed: {error.strerror}"
-            raise LaunchFailed(what, remedy="look at it there") from error
+            raise self._failed("removed", error) from error
+
+    def _failed(self, done: str, error: OSError) -> LaunchFailed:
+        what = f"host {self._link.address.name}: its cache cannot be {done}: {error.strerror}"
+        return LaunchFailed(what, remedy="look at it there")
 
 
 def local() -> list[Cache]:
     """Return this machine's cache, if anything is in it."""
     cache = LocalCache()
     return [cache] if cache.found else []
+
+
+def _marked(owners: Iterable[str], folders: Iterable[str]) -> list[str]:
+    """Return the sessions of processes' owners and of marked folders' names."""
+    named = [owner.split("/")[-2] for owner in owners if owner.count("/") >= 2]
+    return [*named, *(name.rpartition(".")[0] for name in folders if "." in name)]
 
 
 def _sessions(names: Iterable[str]) -> str:

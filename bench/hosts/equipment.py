@@ -12,8 +12,9 @@ import hashlib
 import platform
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import bench
@@ -29,6 +30,7 @@ ROOTS: Mapping[str, tuple[str, ...]] = {
 }
 BUILD_SECONDS = 900.0  # until an environment must be built, downloads included
 TRY_SECONDS = 15.0  # of asking the index
+ABORT_SECONDS = 25.0  # until what was begun must have been given up: a login may take as long
 LOCK = "requirements.lock"
 
 _NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)==\S+")
@@ -87,12 +89,27 @@ def equip(hosts: Sequence[SshHost], engine: str, at_once: int) -> dict[str, Laun
     Returns why not, by host, where it cannot be built.
     """
     first = {host.name: host for host in reversed(hosts)}  # two may stand on one machine
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
-        told = pool.map(lambda host: _failure(host, engine), first.values())
-        failures = {name: why for name, why in zip(first, told, strict=True) if why is not None}
+    pool = ThreadPoolExecutor(max_workers=at_once)
+    told = {name: pool.submit(_failure, host, engine) for name, host in first.items()}
+    try:
+        failures = {name: why for name, one in told.items() if (why := one.result()) is not None}
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        _give_up([host.link for host in first.values()], list(told.values()))
+        raise
+    pool.shutdown()
     for host in hosts:
         host.python = str(interpreter(host.cache, engine))
     return failures
+
+
+def _give_up(links: Sequence[Link], begun: Sequence[Future[LaunchFailed | None]]) -> None:
+    """End the waiting for hosts; the links can be used again when their threads have ended."""
+    end = time.monotonic() + ABORT_SECONDS
+    while not all(one.done() for one in begun) and time.monotonic() < end:
+        for link in links:  # again and again: a thread may be between two of its calls
+            link.abort()
+        time.sleep(0.1)
 
 
 def _failure(host: SshHost, engine: str) -> LaunchFailed | None:

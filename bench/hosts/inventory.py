@@ -202,15 +202,26 @@ class Inventory:
         return hosts
 
     def release(self, hosts: Sequence[Host]) -> None:
-        """End what runs on the hosts and remove it; a lost machine keeps it, marked."""
-        for host in hosts:
-            if not isinstance(host, SshHost):
-                raise TypeError(f"not a host over SSH: {host!r}")
-            host.close()
+        """End what runs on the hosts and remove it; a lost machine keeps it, marked.
+
+        One that fails does not keep the others: the first failure is raised in the end.
+        """
+        held = [host for host in hosts if isinstance(host, SshHost)]
+        if len(held) < len(hosts):
+            raise TypeError(f"not hosts over SSH: {hosts!r}")
+        failures: list[LaunchFailed] = []
+        for step in (SshHost.close, SshHost.leave):
+            for host in held:
+                try:
+                    step(host)
+                except LaunchFailed as error:
+                    failures.append(error)
+        for host in held:
             self._held.get(host.owner.mark, {}).pop(host.index, None)
-        for host in hosts:
-            if isinstance(host, SshHost):
-                host.leave()
+        for failure in failures[1:]:
+            _log.warning("%s", failure)
+        if failures:
+            raise failures[0]
 
     def leftovers(self) -> Iterable[Leftover]:
         """List what carries a mark on the machines that answer; the others are warned of."""

@@ -96,6 +96,7 @@ class Link:
         self.address = address
         self.lost = ""  # why, once it is lost
         self.peer = ""  # the IP address that the connection went to
+        self._aborts = 0
         self.told: dict[str, Any] = {}  # the facts with which the agent greeted
         self.lost_after = lost_after if patience is None else patience
         self._patience = math.inf if patience is None else patience
@@ -133,8 +134,15 @@ class Link:
         with self._lock:
             self._drop()
 
+    def abort(self) -> None:
+        """Let the call that another thread waits for raise HostLost; later calls connect anew."""
+        self._aborts += 1
+        if (connection := self._connection) is not None:
+            _running().call_soon_threadsafe(connection.abort)
+
     def _persist(self, request: bytes, timeout: float) -> dict[str, Any]:
         deadline = time.monotonic() + self.lost_after
+        aborts = self._aborts
         while True:
             why = "the connection was cut"
             try:
@@ -153,6 +161,8 @@ class Link:
             except _dropped():
                 why = f"host {self.address.name}: {why}"
             self._drop()
+            if self._aborts != aborts:
+                raise HostLost(f"host {self.address.name}: it is not waited for any more")
             if time.monotonic() > deadline:
                 self.lost = why
                 raise HostLost(why)
@@ -181,6 +191,9 @@ class Link:
             connection, process, self.told = in_loop(self._login(limit), limit + 5)
         except TimeoutError as error:
             raise HostLost(f"host {name} does not answer within {limit:g} s") from error
+        except UnicodeError as error:  # of the encoding that names of hosts have
+            what = f"host {name}: this is no address: a part of it is empty or too long"
+            raise LaunchFailed(what, remedy="write the host's address as ssh takes it") from error
         except OSError as error:
             why = error.strerror or str(error)
             raise HostLost(f"host {name} cannot be reached: {why}") from error
@@ -192,7 +205,7 @@ class Link:
     def _refused(self, error: Exception) -> LaunchFailed:
         import asyncssh
 
-        name, user = self.address.name, self.address.user or "this user"
+        name = self.address.name
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             return LaunchFailed(
                 f"host {name}: its host key is not in known_hosts, or is another one",
@@ -200,7 +213,7 @@ class Link:
             )
         if isinstance(error, asyncssh.PermissionDenied):
             return LaunchFailed(
-                f"host {name} refuses the key of {user}",
+                f"host {name} refuses the key",  # recorded as a reason: no user is named
                 remedy="add the public key to the user's authorized_keys there",
             )
         if isinstance(error, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
@@ -220,6 +233,7 @@ class Link:
         known = self.address
         options: dict[str, Any] = {"username": known.user} if known.user else {}
         if known.key is not None:
+            _readable(known.key, f"host {known.name}: key")
             options |= {"client_keys": [str(known.key)], "agent_path": None}
             options |= {"passphrase": known.passphrase}
         connection = await asyncio.wait_for(
@@ -268,9 +282,46 @@ class Link:
             _running().call_soon_threadsafe(connection.abort)
 
 
-def _known(address: Address) -> str | bytes:
-    given = address.known_hosts
-    return given if isinstance(given, bytes) else str(given)
+def _known(address: Address) -> asyncssh.SSHKnownHosts:
+    """Return the known keys; LaunchFailed names a file that cannot be read, and its line."""
+    import asyncssh
+
+    given, what = address.known_hosts, f"host {address.name}: known_hosts"
+    data = given if isinstance(given, bytes) else _readable(given, what)
+    text = data.decode(errors="replace")  # what is no UTF-8 is in comments
+    try:
+        return asyncssh.import_known_hosts(text)
+    except ValueError as error:
+        where = "" if isinstance(given, bytes) else f" {_shown(given)}"
+        what += f"{where} cannot be read: line {_unreadable(text)} is none of such a file"
+        raise LaunchFailed(what, remedy="mend or delete that line") from error
+
+
+def _unreadable(text: str) -> int:
+    """Return the number of the first line that is none of a known_hosts file."""
+    import asyncssh
+
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            asyncssh.import_known_hosts(line)
+        except ValueError:
+            return number
+    return 0
+
+
+def _readable(path: Path, what: str) -> bytes:
+    """Return what is in a file of ours; LaunchFailed: a host is not lost by its absence."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        said = f"{what} {_shown(path)} cannot be read: {error.strerror}"
+        raise LaunchFailed(said, remedy="say another file, or make that one readable") from error
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it may be recorded: the home folder, which names a user, is ``~``."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def _ssh_errors() -> tuple[type[Exception], ...]:
@@ -289,6 +340,17 @@ def need_asyncssh() -> None:
 
     if importlib.util.find_spec("asyncssh") is None:
         raise MissingExtra("asyncssh", "ssh")
+
+
+def key_file(path: str) -> Path:
+    """Return the file of the user's key, which must exist."""
+    place = Path(path).expanduser()
+    if not place.is_file():
+        raise EnvironmentUnfit(
+            f"key = {path!r}: there is no such file",
+            remedy="say the file of a private key, or leave key out: the SSH agent's are tried",
+        )
+    return place
 
 
 def known_hosts(path: str) -> Path:

@@ -20,6 +20,7 @@ from bench.hosts.link import Link
 from bench.model import Machine, Owner, Shape
 
 PIECE = 1 << 18  # bytes of a file in one request
+BESIDE = "BENCHCAST_BESIDE"  # as processes.HOST, of what is not the host's own work
 FULL = 1 << 20  # bytes: a disk that has fewer left is full
 LOOKS = (0.05, 0.5)  # seconds between looks at a process: at first, and later
 _FIND = (
@@ -121,6 +122,11 @@ class SshHost:
         """The environment by which this host's processes are known."""
         return {processes.OWNER: owner_value(self.owner), processes.HOST: str(self.index)}
 
+    @property
+    def _beside(self) -> dict[str, str]:
+        """The environment by which what was started beside its work is known."""
+        return {processes.OWNER: owner_value(self.owner), BESIDE: str(self.index)}
+
     def machine(self) -> Machine:
         """Return the machine's facts."""
         return self._machine
@@ -219,7 +225,7 @@ class SshHost:
 
     def beside(self, name: str, argv: Sequence[str]) -> SshProcess:
         """Start a process that is not the host's work: its CPU time is nobody's."""
-        return self._start(name, argv, {}, {processes.OWNER: owner_value(self.owner)}, [])
+        return self._start(name, argv, {}, self._beside, [])
 
     def _start(
         self,
@@ -264,17 +270,21 @@ class SshHost:
         return seconds
 
     def close(self) -> None:
-        """End its processes, remove group and folder; on a lost host all stay, marked."""
+        """End its processes, remove group and folder; on a lost host all stay, marked.
+
+        LaunchFailed names what would not go.
+        """
         groups = [self._group] if self._group else []
         with contextlib.suppress(HostLost):
+            end(self.link, self._beside)
             end(self.link, self.marks, groups)
             self._group = []
-            self.link.call("remove", path=str(self.folder))
+            remove(self.link, self.folder)
 
     def leave(self) -> None:
         """Remove the marked folder when no other host of the owner is in it."""
         with contextlib.suppress(HostLost):
-            self.link.call("vacate", path=str(self.folder.parent))
+            remove(self.link, self.folder.parent, "vacate")
 
 
 def end(link: Link, marks: Mapping[str, str], groups: Sequence[Sequence[str]] = ()) -> None:
@@ -282,13 +292,27 @@ def end(link: Link, marks: Mapping[str, str], groups: Sequence[Sequence[str]] = 
 
     A group is the list of its folders. LaunchFailed names what would not die.
     """
-    left = link.call("end", marks=dict(marks), groups=list(groups), timeout=agent.LIMIT + 15)
+    limit = agent.LIMIT + 15
+    try:
+        left = link.call("end", marks=dict(marks), groups=list(groups), timeout=limit)
+    except OSError as error:
+        what = f"host {link.address.name}: what runs there cannot be ended: {error.strerror}"
+        raise LaunchFailed(what, remedy="look at it there") from error
     if left:
         raise LaunchFailed(
             f"host {link.address.name}: {len(left)} processes did not end within"
             f" {agent.LIMIT:g} s of SIGKILL",
             remedy="look at them with ps; one in state D waits for a disk or network share",
         )
+
+
+def remove(link: Link, folder: Path, op: str = "remove") -> None:
+    """Remove a folder over there, or ``vacate`` it; LaunchFailed says why it cannot be."""
+    try:
+        link.call(op, path=str(folder))
+    except OSError as error:
+        what = f"host {link.address.name}: a marked folder cannot be removed: {error.strerror}"
+        raise LaunchFailed(what, remedy="look at it there, then run benchcast cleanup") from error
 
 
 def write(link: Link, data: bytes, path: str) -> None:

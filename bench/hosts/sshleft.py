@@ -10,7 +10,7 @@ import msgspec
 from bench.hosts import processes
 from bench.hosts.cgroups import PREFIX
 from bench.hosts.link import Link
-from bench.hosts.ssh import end, owner_value
+from bench.hosts.ssh import end, owner_value, remove
 from bench.model import Owner
 from bench.units import plural
 
@@ -42,7 +42,7 @@ class SshLeftover:
             marks = {processes.OWNER: owner_value(self.owner)} if self.count else {}
             end(self._link, marks, self.groups)
         if self.folder is not None:
-            self._link.call("remove", path=str(self.folder))
+            remove(self._link, self.folder)
 
 
 def find(link: Link, work: Path, seen: set[str]) -> Iterable[SshLeftover]:

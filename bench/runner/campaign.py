@@ -91,6 +91,7 @@ def run(
         lock = session_lock(session.session)
         lock.acquire()
         kept = sweep.keep(session.session, prepared.study)
+        work: _Campaign | None = None
         journal = store.journal(session)
         try:
             runs = results.of_campaign(campaign) if campaign else []
@@ -106,7 +107,7 @@ def run(
             return work.run(plan, wanted, where)
         finally:
             journal.close()
-            if kept is not None:
+            if kept is not None and not (work is not None and work.unclosed):
                 kept.unlink(missing_ok=True)
             lock.remove()
 
@@ -151,6 +152,7 @@ class _Campaign:
         self._end = end
         self._tally = Tally(session=session.session)
         self._open: _Open | None = None
+        self.unclosed = False  # whether a cluster may be left, for cleanup with these settings
         self._count = 0
 
     def run(self, plan: Fixed, wanted: Sequence[Cell], where: Callable[[Cell], bool]) -> Tally:
@@ -325,7 +327,11 @@ class _Campaign:
         if current is None:
             return
         begun = time.monotonic()
-        current.cluster.close()
+        try:
+            current.cluster.close()
+        except BaseException:
+            self.unclosed = True
+            raise
         seconds = time.monotonic() - begun
         line = ClusterLine(
             cluster=current.id,

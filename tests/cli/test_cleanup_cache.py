@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli.app import app
+from bench.hosts import agent
 from bench.hosts.inventory import Entry, Inventory
 from bench.model import Owner
 from bench.places import cache_root, session_lock
@@ -19,6 +22,15 @@ from tests.labs.desk import Desk
 pytestmark = pytest.mark.alone
 OWNER = Owner(study="other", session="20260101T000000-others", cluster="c1")
 STUDY = 'title = "t"\nworkers = 1\n[[workload]]\nuse = "./quick"\n'
+
+
+@pytest.fixture(autouse=True)
+def _ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what others' campaigns run on this machine meanwhile."""
+    all_owners = agent.owners
+    monkeypatch.setattr(
+        agent, "owners", lambda: {k: n for k, n in all_owners().items() if OWNER.session in k}
+    )
 
 
 def cleanup(*words: str) -> dict[str, list[str]]:
@@ -44,6 +56,28 @@ def test_this_machine_s_cache_goes_unless_a_session_lives(work: Path) -> None:
     assert not java.exists()
     assert other.is_dir()
     assert CliRunner().invoke(app, ["cleanup", "--cache"]).stdout == "nothing was left behind\n"
+
+
+def test_this_machine_s_cache_stays_while_it_may_be_another_one_s_host(work: Path) -> None:
+    sent = cache_root() / "cache" / "files" / ("0" * 64)
+    sent.parent.mkdir(parents=True)
+    sent.touch()
+    own = sent.with_name("a user's own")
+    own.touch()
+    marked = cache_root() / "work" / OWNER.mark
+    marked.mkdir(parents=True)
+    said = "the cache of this machine (cache)"
+    kept = f"{said}: in use by 1 session: {OWNER.session}"
+    assert cleanup()["kept"] == [kept]
+    marked.rmdir()
+    value = f"{OWNER.study}/{OWNER.session}/{OWNER.cluster}"
+    process = subprocess.Popen(["sleep", "60"], env={**os.environ, "BENCHCAST_OWNER": value})
+    assert cleanup()["kept"] == [kept]
+    process.kill()
+    process.wait()
+    assert sent.exists()
+    assert cleanup() == {"removed": [said], "found": [said], "kept": []}
+    assert [one.name for one in sent.parent.iterdir()] == [own.name]
 
 
 @pytest.fixture
@@ -73,3 +107,22 @@ def test_a_study_s_hosts_lose_theirs_unless_something_marked_is_there(
     assert cleanup(study)["removed"] == [said]
     assert not (server.folder / "home" / ".cache" / "benchcast" / "cache").exists()
     assert cleanup(study) == {"removed": [], "found": [], "kept": []}
+
+
+def test_of_a_host_s_folder_only_what_is_ours_goes(server: sshd.Sshd) -> None:
+    inventory = Inventory([Entry(address=server.address())], folder="data")
+    place = server.folder / "home" / "data" / "cache"
+    digest, name = "0" * 16, "260101-000000000-00aa"
+    ours = [f"files/{'0' * 64}", f"python-{digest}/bin/python", f"uv-{digest}", f"uv-{name}"]
+    ours += [f"python-{digest}.lock", f"python-{digest}.txt"]
+    others = ["a b/c", "files/mine", "python-notes", "uv-index"]
+    for path in (*ours, *others):
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).touch()
+    (cache,) = inventory.caches()
+    assert cache.describe() == "the cache of host 127.0.0.1 (6 entries)"
+    cache.remove()
+    left = {str(one.relative_to(place)) for one in place.rglob("*") if one.is_file()}
+    assert left == set(others)
+    assert list(inventory.caches()) == []
+    inventory.close()

@@ -94,6 +94,7 @@ def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -
         ({"hosts": ["a", "a"]}, "listed twice"),
         ({"driver_host": "b"}, "none of the hosts"),
         ({"known_hosts": str(tmp_path / "none")}, "there is no such file"),
+        ({"key": str(tmp_path / "none")}, "key = .* there is no such file"),
         ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
         ({"passphrase": {"file": str(tmp_path / "none")}}, "cannot be read"),
     ):

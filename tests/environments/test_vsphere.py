@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pytest
 from bench import environments, study, workloads
 from bench.contracts import Finding
 from bench.environments.vsphere import VsphereEnvironment
-from bench.errors import StudyError
+from bench.errors import EnvironmentUnfit, StudyError
 from bench.hosts.vsphere import findings
+from bench.hosts.vsphere.client import place
 from bench.hosts.vsphere.clones import Recipe
 from bench.hosts.vsphere.inventory import HostFacts
 from bench.hosts.vsphere.pools import Allocation, Pool
 from bench.hosts.vsphere.survey import Survey, held
 from bench.model import EnvironmentSpec, Need, Shape, Study
+from tests.campaigns import write
+from tests.cli.test_bad_input import benchcast
 
 GIB = 1 << 30
 STUDY = """
@@ -88,6 +92,13 @@ def load(folder: Path, text: str) -> Study:
         ('ssh = { user = "w", strict = false }', "strict"),
         ("verify = false", "verify: unknown key"),
         ('clone = "copied"', "clone"),
+        ('vcenter = ""', "vcenter"),
+        ('vcenter = "vc.example:abc"', '"vc.example.org:443" is'),
+        ('vcenter = "vc.example:-443"', '"vc.example.org:443" is'),
+        ('vcenter = "vc.example:0"', '"vc.example.org:443" is'),
+        ('vcenter = "https://vc.example"', '"vc.example.org:443" is'),
+        ('vcenter = "vc..example"', '"vc.example.org:443" is'),
+        (f'vcenter = "{"v" * 64}.example"', '"vc.example.org:443" is'),
         ('clone = "instant"\ncustomize = "linux"', "customize is for clones that boot"),
         ("worker = { gpus = 1 }", "gpus is said without gpu"),
         ('worker = { gpu = "grid_a100-40c" }', "gpu is said without gpus"),
@@ -153,6 +164,46 @@ def test_spark_takes_a_machine_more_and_plan_says_what_is_made() -> None:
         " benchcast-<session>.<cluster> (cpu shares low; memory at most 8192 MiB) on DC1/C1 of"
         " vCenter vc.dc1.example, one cluster at a time"
     )
+
+
+@pytest.mark.parametrize("key", ["ca", "ssh.key"])
+def test_a_file_that_is_not_there_is_said_before_anything_is_cloned(
+    key: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyVmomi", reason="pip install 'benchcast[vsphere]'")
+    pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
+    there = tmp_path / "there"
+    there.touch()
+    for path in (there, tmp_path / "gone", tmp_path, "~nobody-of-this-name/key"):
+        said = {"ca": str(path)} if key == "ca" else {"ssh": {"key": str(path)}}
+        spec = EnvironmentSpec(name="dc1", kind="vsphere", settings={**SETTINGS, **said})
+        if path == there:
+            environments.build(spec)
+            continue
+        with pytest.raises(EnvironmentUnfit, match=f"^{key} = .*cannot be read: .*; say where"):
+            environments.build(spec)
+
+
+def test_cleanup_goes_on_after_a_finished_session_on_a_vcenter(work: Path) -> None:
+    pytest.importorskip("pyVmomi", reason="pip install 'benchcast[vsphere]'")
+    pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
+    benchcast("run", str(write(work, workers=[1], repeats=1)))
+    (file,) = Path("results/fake").glob("*.jsonl")
+    head, *rest = file.read_text().splitlines()
+    session = json.loads(head)
+    spec = {"name": "dc1", "kind": "vsphere", "settings": SETTINGS}  # without user and password
+    session["study"]["environments"].append(spec)
+    file.write_text("\n".join([json.dumps(session), *rest, ""]))
+    done = benchcast("cleanup")
+    assert (done.returncode, "nothing was left behind" in done.stdout) == (0, True)
+    assert "user and password are not said" in done.stderr
+
+
+def test_a_vcenter_is_a_host_and_maybe_a_port() -> None:
+    assert place("vc.example.org") == ("vc.example.org", 443)
+    assert place("10.0.0.1:8443") == ("10.0.0.1", 8443)
+    assert place("[fd00::1]:8443") == ("[fd00::1]", 8443)
+    assert place("[fd00::1]") == ("[fd00::1]", 443)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,11 +15,12 @@ import pytest
 
 from bench.contracts import Host
 from bench.errors import LaunchFailed
-from bench.hosts import equipment
+from bench.hosts import agentbuild, equipment
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost
 from bench.model import Owner
+from tests.conftest import absent
 from tests.hosts import packages, sshd
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
@@ -124,6 +129,53 @@ def test_it_is_built_once_and_what_lacks_is_said(
     with pytest.raises(LaunchFailed, match="no Python environment for spark"):
         made.equip([host], "spark")
     made.release([host])
+
+
+def test_asking_an_index_leaves_nothing_there_and_names_no_user(
+    index: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = equipment._own_uv()
+    if uv is None:
+        absent("uv", "pip install uv")
+    home = tmp_path / "home"
+    (home / "temporary").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("tempfile.tempdir", str(home / "temporary"))
+    (tmp_path / "begun").mkdir()
+    monkeypatch.chdir(tmp_path / "begun")
+    packages.use(home, index[0])
+    assert agentbuild.index(str(uv), "thing==1.0", 60.0) == ""
+    assert list((home / "temporary").iterdir()) == []
+    assert list((tmp_path / "begun").iterdir()) == []
+    (home / ".config" / "uv" / "uv.toml").write_text("spoilt")
+    said = agentbuild.index(str(uv), "thing==1.0", 60.0)
+    assert "~/.config/uv/uv.toml" in said
+    assert str(home) not in said
+
+
+def test_an_interrupt_waits_for_no_build_and_the_hosts_can_be_released(
+    place: tuple[Inventory, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _, _ = place
+    calls: list[str] = []
+
+    def build(link: Link, cache: Path, engine: str) -> None:
+        calls.append("begun")
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        link.call("run", argv=["sleep", "12"], seconds=15.0, timeout=20.0)
+        calls.append("waited for")
+
+    monkeypatch.setattr(equipment, "_build", build)
+    (host,) = made.acquire(1, OWNER)
+    assert isinstance(host, SshHost)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        made.equip([host], "spark")
+    assert time.monotonic() - began < 8.0
+    assert calls == ["begun"]
+    assert host.folder.is_dir()
+    made.release([host])
+    assert not host.folder.exists()
 
 
 def test_a_spare_takes_the_place_of_a_host_where_it_cannot_be_built(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -244,6 +245,47 @@ def test_what_another_session_left_is_found_and_removed(
     assert not [one for one in inventory.leftovers() if one.owner == OWNER]
 
 
+def test_one_host_that_fails_keeps_no_other_from_being_released(
+    server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = Inventory([Entry(address=server.address(name=one)) for one in sshd.ADDRESSES])
+    hosts = several.acquire(3, OWNER)
+    first, beside, other = (host for host in hosts if isinstance(host, SshHost))
+    other.spawn("sleep", ["sleep", "600"], {})
+    asked = first.link.call
+
+    def call(op: str, **arguments: Any) -> object:
+        if op == "remove":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return asked(op, **arguments)
+
+    monkeypatch.setattr(first.link, "call", call)
+    with pytest.raises(LaunchFailed, match=r"127\.0\.0\.1: .* cannot be removed: Device or res"):
+        several.release(hosts)
+    assert [host.folder.exists() for host in (first, beside, other)] == [True, True, False]
+    assert other.link.call("marked", marks=other.marks) == []
+    (left,) = [one for one in several.leftovers() if one.owner == OWNER]
+    with pytest.raises(LaunchFailed, match="cannot be removed: Device or resource busy"):
+        left.remove()
+    monkeypatch.undo()
+    several.release([first, beside])
+    assert not [one for one in several.leftovers() if one.owner == OWNER]
+    several.close()
+
+
+def test_what_was_started_beside_a_host_s_work_ends_with_it(inventory: Inventory) -> None:
+    hosts = inventory.acquire(2, OWNER)
+    first, second = (host for host in hosts if isinstance(host, SshHost))
+    first.beside("sampler", ["sleep", "600"])
+    other = second.beside("sampler", ["sleep", "600"])
+    inventory.release([first])
+    assert other.poll() is None
+    owned = {"BENCHCAST_OWNER": first.marks["BENCHCAST_OWNER"]}
+    assert len(second.link.call("marked", marks=owned)) == 1
+    inventory.release([second])
+    assert second.link.call("marked", marks=owned) == []
+
+
 def test_what_is_left_is_listed_once_for_addresses_of_one_machine(server: sshd.Sshd) -> None:
     several = Inventory([Entry(address=server.address(name=one)) for one in sshd.ADDRESSES])
     hosts = several.acquire(3, OWNER)
@@ -263,15 +305,22 @@ def test_refusals_name_the_host(server: sshd.Sshd, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
     empty = tmp_path / "empty"
     empty.write_text("")
+    torn = tmp_path / "torn"
+    torn.write_text(f"{server.known_hosts.read_text().splitlines()[0]}\ntorn\n")
     refused = {
-        r"127\.0\.0\.1 refuses the key of": server.address(key=other),
+        r"127\.0\.0\.1 refuses the key; ": server.address(key=other),
+        r"127\.0\.0\.1: key .*/none cannot be read: No such": server.address(key=tmp_path / "none"),
+        r"127\.0\.0\.1: known_hosts .*/torn cannot be .* line 2 ": server.address(known_hosts=torn),
+        r"a\.\.b: this is no address": server.address(name="a..b"),
+        r"a{64}\.b: this is no address": server.address(name=f"{'a' * 64}.b"),
         r"127\.0\.0\.1: its host key is not in known_hosts": server.address(known_hosts=empty),
         r"127\.0\.0\.1: /no/python does not run": server.address(python="/no/python"),
         r"127\.0\.0\.1 cannot be reached: Connect call failed|refused": server.address(port=1),
     }
     for text, address in refused.items():
-        with pytest.raises(LaunchFailed, match=text):
+        with pytest.raises(LaunchFailed, match=text) as caught:
             Link(address).connect()
+        assert isinstance(caught.value, HostLost) == ("reached" in text)
     with pytest.raises(EnvironmentUnfit, match="there is no such file"):
         known_hosts(str(tmp_path / "none"))
 

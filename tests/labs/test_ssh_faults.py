@@ -29,7 +29,7 @@ def _possible() -> None:
 
 FAULTS = {
     "hang": (LabHost.hang, "does not answer within 3 s"),
-    "refuse": (LabHost.refuse, "refuses the key of root"),
+    "refuse": (LabHost.refuse, "refuses the key"),
     "kill": (LabHost.kill, "does not answer within 3 s|cannot be reached: No route to host"),
 }
 

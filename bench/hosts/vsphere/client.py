@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib
+import re
 import ssl
 import threading
 import time
 import weakref
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra
 
 VERSION = "vim.version.version11"  # of the API: vSphere 6.5; later servers speak it too
 NEWER, SINCE = "vim.version.version12", (6, 7)  # where the server has it: instant clones
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
 LOST = (OSError, http.client.HTTPException)  # a server that died is no MethodFault
 
 
@@ -26,6 +29,21 @@ def module(name: str = "pyVmomi") -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise MissingExtra("pyvmomi", "vsphere") from None
+
+
+def place(address: str) -> tuple[str, int]:
+    """Return host and port of ``address``, host or host:port; ValueError for anything else."""
+    match = _ADDRESS.fullmatch(address)
+    host, port = ("", 0) if match is None else (match[1], int(match[2] or 443))
+    try:
+        host.encode("idna")  # as a socket does it: no empty label, none too long
+    except UnicodeError:
+        host = ""
+    if not host or not 1 <= port <= 65535:
+        raise ValueError(
+            f'vcenter = "{address}" is not allowed; "vc.example.org" or "vc.example.org:443" is'
+        )
+    return host, port
 
 
 class Vcenter:
@@ -58,11 +76,12 @@ class Vcenter:
         self._lock = threading.Lock()
         self._sessions = 0
         try:
-            self.login(0)
-            self.content = self.instance.RetrieveContent()
-            if self.api >= SINCE:
-                for stub in (self._soap, self._stub):
-                    stub.ComputeVersionInfo(NEWER)
+            with self.told():
+                self.login(0)
+                self.content = self.instance.RetrieveContent()
+                if self.api >= SINCE:
+                    for stub in (self._soap, self._stub):
+                        stub.ComputeVersionInfo(NEWER)
         except BaseException:
             self._leave.detach()  # nobody is logged in
             self._soap.DropConnections()
@@ -112,6 +131,11 @@ class Vcenter:
                 ) from None
             except LOST as error:
                 raise self.unreachable(error) from None
+            except UnicodeError:
+                raise EnvironmentUnfit(
+                    f"vCenter {self.address}: user or password is no text that can be sent",
+                    remedy="check user and the place that password names: UTF-8 is read",
+                ) from None
             self._sessions += 1
 
     def find(self, path: str, what: str) -> Any:
@@ -144,6 +168,16 @@ class Vcenter:
             else:
                 return
 
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Raise LaunchFailed where the vCenter is lost or refuses: for calls to it alone."""
+        try:
+            yield
+        except LOST as error:
+            raise self.unreachable(error) from None
+        except module().vmodl.MethodFault as fault:
+            raise self.refused(fault) from None
+
     def unreachable(self, error: Exception) -> LaunchFailed:
         """Say that the vCenter does not answer."""
         return LaunchFailed(f"vCenter {self.address} does not answer: {type(error).__name__}")
@@ -174,9 +208,10 @@ def _leave(soap: Any) -> None:
 
 
 def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        host, port = address, "443"
+    try:
+        host, port = place(address)
+    except ValueError as error:
+        raise EnvironmentUnfit(str(error)) from None
     try:
         # always given: without a context pyvmomi does not verify loopback addresses
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
@@ -186,7 +221,7 @@ def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
         ) from None
     return module().SoapStubAdapter(
         host=host,
-        port=int(port),
+        port=port,
         sslContext=context,
         httpConnectionTimeout=timeout,
         version=VERSION,

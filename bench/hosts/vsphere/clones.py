@@ -17,7 +17,7 @@ from bench.hosts.vsphere.client import LOST, Vcenter, module
 from bench.hosts.vsphere.inventory import bulk
 from bench.hosts.vsphere.migrations import clock
 from bench.hosts.vsphere.pools import MIB, Pool
-from bench.hosts.vsphere.removal import remove
+from bench.hosts.vsphere.removal import remove, settle
 from bench.model import Owner, Shape
 
 UNDO_SECONDS = 120.0  # for taking back what an opening had begun
@@ -70,6 +70,7 @@ class Cloner:
         self.recipe = recipe
         self._indices: dict[str, itertools.count[int]] = {}
         self._begun: set[str] = set()  # marks whose pool this harness has asked for
+        self._cloning: dict[str, list[Any]] = {}  # a mark -> its clones' tasks under way
         self._started: dict[
             str, datetime
         ] = {}  # an opening's first VM -> when it was first started
@@ -85,18 +86,47 @@ class Cloner:
         try:
             return self._come_up(plan, owner)
         except LOST as error:
-            self._undo(plan, owner)
+            self.undo(plan, owner)
             raise self.vcenter.unreachable(error) from None
         except module().vmodl.MethodFault as fault:
-            self._undo(plan, owner)
+            self.undo(plan, owner)
             raise self.vcenter.refused(fault) from None
         except BaseException:
-            self._undo(plan, owner)
+            self.undo(plan, owner)
             raise
 
     def release(self, names: Iterable[str], owner: Owner) -> None:
         """Destroy these clones, and the pool with the last of them; idempotent."""
         remove(self.vcenter, set(names), owner, self.recipe.clone_timeout)
+
+    def undo(self, names: Iterable[str], owner: Owner) -> None:
+        """Remove what came up, and what would still; what stays is left, marked, and said.
+
+        Clones that are being made would come up after all others are gone: they are ended first.
+        """
+        if owner.mark not in self._begun:
+            return  # nothing was made, and a pool of that name is someone else's
+        doomed = sorted(names)
+        ends = time.monotonic() + UNDO_SECONDS
+        failures: list[Exception] = []
+        try:
+            settle(self.vcenter, self._cloning.pop(owner.mark, []), UNDO_SECONDS)
+        except (*LOST, LaunchFailed, EnvironmentUnfit) as error:
+            failures.append(error)
+        try:
+            left = max(UNDO_SECONDS / 4, ends - time.monotonic())
+            remove(self.vcenter, set(doomed), owner, left)
+        except (*LOST, LaunchFailed, EnvironmentUnfit) as error:
+            failures.append(error)
+        if failures:
+            _log.warning(
+                "vCenter %s: not undone (%s): there may be left %s and the pool %s;"
+                " benchcast cleanup removes them",
+                self.vcenter.address,
+                failures[0],
+                ", ".join(doomed),
+                marks.pool_name(owner),
+            )
 
     def _come_up(self, plan: Plan, owner: Owner) -> list[Machine]:
         """Bring the plan about; a lost vCenter is waited for and what it has by then is kept.
@@ -167,6 +197,7 @@ class Cloner:
                         f"clone {name}: {done.fault}: {done.message}",
                         remedy="look at the pool's limits and at room in cluster and datastore",
                     )
+        self._cloning.pop(owner.mark, None)
 
     def _begin(self, plan: Plan, owner: Owner) -> dict[str, Any]:
         """Start the clones, hosts taking them in turn; an owner's earlier ones count too."""
@@ -181,6 +212,7 @@ class Cloner:
             where = self._where(pool, host, folder)
             made = config(owner, shape)
             begun[name] = source.clone(found, self.recipe, name, where, made, guest)
+            self._cloning.setdefault(owner.mark, []).append(begun[name])
         return begun
 
     def _where(self, pool: Any, host: Any, folder: Any) -> Any:
@@ -265,22 +297,6 @@ class Cloner:
         kind = module().vim.VirtualMachine
         rows = bulk(self.vcenter, kind, ["name"], under=self._folder())
         return {got["name"]: vm for vm, got in rows if "name" in got}
-
-    def _undo(self, plan: Plan, owner: Owner) -> None:
-        """Remove what came up; what cannot be removed now is left, marked, and said."""
-        if owner.mark not in self._begun:
-            return  # nothing was made, and a pool of that name is someone else's
-        try:
-            remove(self.vcenter, set(plan), owner, UNDO_SECONDS)
-        except (*LOST, LaunchFailed) as error:
-            _log.warning(
-                "vCenter %s: not undone (%s): there may be left %s and the pool %s;"
-                " benchcast cleanup removes them",
-                self.vcenter.address,
-                error,
-                ", ".join(plan),
-                marks.pool_name(owner),
-            )
 
     def _pool(self, owner: Owner) -> Any:
         """Return the owner's pool: made now, or by an earlier call of this harness."""

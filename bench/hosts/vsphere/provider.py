@@ -18,7 +18,7 @@ import msgspec
 
 from bench.canonical import digest
 from bench.contracts import Host, Leftover, MetricSource
-from bench.errors import HostLost, LaunchFailed
+from bench.errors import HostLost, LaunchFailed, UserError
 from bench.hosts import equipment, sshplace
 from bench.hosts.link import Address, Link
 from bench.hosts.ssh import SshHost
@@ -167,10 +167,15 @@ class VsphereProvider:
                 self._held.pop(name, None)
 
     def leftovers(self) -> Iterable[Leftover]:
-        """List what carries a mark; a vCenter that does not answer is warned of."""
+        """List what carries a mark; a vCenter that cannot be asked is warned of.
+
+        Others may still be looked at: records hold no user, and a finished session left nothing.
+        """
         try:
-            return removal.leftovers(self.vcenter, self.recipe.clone_timeout)
-        except LaunchFailed as error:
+            vcenter = self.vcenter
+            with vcenter.told():
+                return removal.leftovers(vcenter, self.recipe.clone_timeout)
+        except (LaunchFailed, UserError) as error:
             _log.warning("what may be left there is not known: %s", error)
             return []
 
@@ -223,7 +228,8 @@ class VsphereProvider:
         made = self.cloner.acquire(shapes, owner)
         try:
             vms = {one.name: one.vm for one in made}
-            under = survey.beneath(self.vcenter, self.recipe, vms)
+            with self.vcenter.told():
+                under = survey.beneath(self.vcenter, self.recipe, vms)
             links = self._links(made)
             self._reach(links)
             return [
@@ -233,7 +239,7 @@ class VsphereProvider:
         except BaseException:
             for one in made:
                 self._held.pop(one.name, None)
-            self.cloner.release([one.name for one in made], owner)
+            self.cloner.undo([one.name for one in made], owner)
             raise
 
     def _links(self, made: Sequence[clones.Machine]) -> list[Link]:
@@ -241,7 +247,8 @@ class VsphereProvider:
         known: Mapping[str, Path | bytes]
         if login.known_hosts is None:
             vms = {one.name: one.vm for one in made}
-            known = hostkeys.told(self.vcenter, vms, self.recipe.ip_timeout)
+            with self.vcenter.told():
+                known = hostkeys.told(self.vcenter, vms, self.recipe.ip_timeout)
         else:
             known = dict.fromkeys((one.name for one in made), login.known_hosts)
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.errors import LaunchFailed
@@ -63,11 +63,41 @@ def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: floa
     that is lost meanwhile is waited for, ``timeout`` seconds in all: what is there is looked for
     anew, so that nothing is forgotten. LaunchFailed names what stays.
     """
+    _through(vcenter, timeout, lambda left: _remove(vcenter, names, owner, left))
+
+
+def settle(vcenter: Vcenter, begun: Sequence[Any], timeout: float) -> None:
+    """Cancel the tasks that still run, and wait until all are over.
+
+    One that cannot be cancelled is waited for. LaunchFailed names what still runs after
+    ``timeout`` seconds.
+    """
+    _through(vcenter, timeout, lambda left: _settle(vcenter, begun, left))
+
+
+def _settle(vcenter: Vcenter, begun: Sequence[Any], timeout: float) -> None:
+    vim, gone = module().vim, module().vmodl.fault.ManagedObjectNotFound
+    unable = (vim.fault.InvalidState, vim.fault.NoPermission, module().vmodl.fault.NotSupported)
+    running = {}
+    for task in begun:
+        with contextlib.suppress(gone):  # over long ago
+            info = task.info
+            if info.state not in ("queued", "running"):
+                continue
+            running[task._GetMoId()] = task
+            if info.cancelable:
+                with contextlib.suppress(*unable):
+                    task.CancelTask()
+    wait.tasks(vcenter, running, timeout)
+
+
+def _through(vcenter: Vcenter, timeout: float, work: Callable[[float], None]) -> None:
+    """Do the work, within the seconds it is given; again where the vCenter was lost meanwhile."""
     ends = time.monotonic() + timeout
     while True:
         left = max(1.0, ends - time.monotonic())
         try:
-            return _remove(vcenter, names, owner, left)
+            return work(left)
         except (*LOST, module().vmodl.fault.ManagedObjectNotFound) as error:  # tasks go with it
             if time.monotonic() >= ends:
                 raise vcenter.unreachable(error) from None

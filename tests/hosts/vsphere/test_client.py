@@ -46,6 +46,14 @@ def test_a_refused_login_leaves_no_connection(server: lab.VCenter, sockets: list
         Vcenter(f"{server.address}:{server.port}", server.user, server.password)
 
 
+def test_a_name_or_password_that_cannot_be_sent_is_unfit(server: lab.VCenter) -> None:
+    with pytest.raises(EnvironmentUnfit, match="no text that can be sent") as caught:
+        connect(server, password="caf\udce9")
+    assert "caf" not in str(caught.value)
+    with pytest.raises(EnvironmentUnfit, match="is not allowed"):
+        Vcenter("vc..example", server.user, server.password)
+
+
 def test_a_killed_vcenter_leaves_no_connection(server: lab.VCenter, sockets: list[str]) -> None:
     client = connect(server)
     lost: list[Exception] = []

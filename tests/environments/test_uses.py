@@ -1,0 +1,76 @@
+"""What a cluster says of the machines that it held: each once, also those given back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.environments.base import HostCluster
+from bench.model import Machine, Need, Owner, Shape
+
+OWNER = Owner(study="t", session="260101-000000000-00aa", cluster="c1")
+
+
+class Made:
+    """A place on a made machine."""
+
+    def __init__(self, address: str, made: float) -> None:
+        self.address, self.made_seconds = address, made
+
+    def machine(self) -> Machine:
+        return Machine(digest="a" * 64, cpu_model="c", cores=1, memory=1 << 30, os="l")
+
+    def limit(self, shape: Shape) -> None:
+        pass
+
+
+class Tailor:
+    """Keeps as many workers as fit, with a driver beside the first; addresses are used again."""
+
+    def __init__(self) -> None:
+        self.made = 0.0
+
+    def fit(self, hosts: Sequence[Made], need: Need, owner: Owner) -> list[Made]:
+        workers = list(hosts[1:]) if need.worker.cores == 1 else []
+        workers = workers[: need.workers]
+        while len(workers) < need.workers:
+            self.made += 1
+            workers.append(Made(f"10.0.0.{len(workers)}", self.made))
+        return [Made(workers[0].address, workers[0].made_seconds), *workers]
+
+    def sources(self, hosts: Sequence[Made]) -> Sequence[Any]:
+        return []
+
+    def release(self, hosts: Sequence[Made]) -> None:
+        pass
+
+    def leftovers(self) -> Sequence[Any]:
+        return []
+
+
+class Engine:
+    """Nothing is launched."""
+
+    def launch(self, *_: Any) -> Any:
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+def need(workers: int, cores: int = 1) -> Need:
+    return Need(engine="e", workers=workers, worker=Shape(cores=cores), driver=Shape())
+
+
+def test_the_closed_cluster_has_every_machine_that_it_held_once() -> None:
+    cluster = HostCluster(Tailor(), {"e": Engine()}, need(3), OWNER)  # type: ignore[arg-type, dict-item]
+    told = []
+    for wanted in (need(1), need(2), need(2, cores=2)):
+        cluster.adapt(wanted)
+        told.append([use.made for use in cluster.facts.uses])
+    assert told == [[1.0], [1.0, 4.0], [5.0, 6.0]]
+    for _ in range(2):
+        cluster.close()
+    uses = cluster.facts.uses
+    assert sorted(use.made or 0 for use in uses) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert {use.role for use in uses} == {"worker"}
