@@ -12,9 +12,10 @@ from bench.errors import TelemetryError
 _STEP = 0.05  # s and 1 %: by how much the wall clock may differ from the monotonic one
 
 if TYPE_CHECKING:
-    from bench.analysis.attribution import Attribution
+    from bench.analysis.attribution import Attribution, Rank
     from bench.model import Case, Run
     from bench.store import Results, Store
+    from bench.telemetry.benchlog import Log
 
 
 def attributions(store: Store, runs: Iterable[tuple[Run, Case]]) -> dict[str, Attribution]:
@@ -36,7 +37,7 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
     Raises TelemetryError for a Spark event log that cannot be read.
     """
-    from bench.analysis.attribution import Rank, attribute, attribute_tensorflow
+    from bench.analysis.attribution import attribute, attribute_tensorflow
     from bench.telemetry import benchlog, eventlog
 
     folder = store.folder(run.run)
@@ -51,20 +52,20 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
         for path in folder.glob("rank-*.log")
         if path.stem.removeprefix("rank-").isdecimal()
     }
-    ranks = [
-        Rank(
-            rank=rank,
-            wall=log.work,
-            stages=log.stages,
-            collective=log.told("collective"),
-            collective_cpu=log.told("collective_cpu") or 0.0,
-        )
-        for rank, log in sorted(logs.items())
-        if log.work
-    ]
+    ranks = [_rank(rank, log, log.work) for rank, log in sorted(logs.items()) if log.work]
     if not ranks or len(ranks) < run.workers_wanted:
         return None
     return attribute_tensorflow(ranks, cores=case.worker.cores)
+
+
+def _rank(rank: int, log: Log, work: float) -> Rank:
+    """Return a rank's report; of collectives it tells both figures, or nothing is known."""
+    from bench.analysis.attribution import Rank
+
+    wall, cpu = log.told("collective"), log.told("collective_cpu")
+    if wall is None or cpu is None:
+        return Rank(rank=rank, wall=work, stages=log.stages)
+    return Rank(rank=rank, wall=work, stages=log.stages, collective=wall, collective_cpu=cpu)
 
 
 def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
