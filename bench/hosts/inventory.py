@@ -1,7 +1,7 @@
 """Machines that are reached by SSH as a provider of hosts: the inventory of a study.
 
 Each worker has a machine of its own; the driver stands on ``driver`` where that is said, else
-beside worker 0. All that is written lies in ``<folder>/work/<mark>/<index>/`` over there.
+beside worker 0. All that is written lies in ``work/<mark>/<index>/`` of the folder over there.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class SshHost:
     """
 
     def __init__(self, link: Link, root: Path, address: str, owner: Owner, index: int) -> None:
-        """Take the marked folder ``<root>/work/<mark>/<index>``, which exists."""
+        """Take the marked folder ``work/<mark>/<index>`` of ``root``, which exists."""
         self.link = link
         self.address = address
         self.owner = owner

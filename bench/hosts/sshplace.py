@@ -1,7 +1,7 @@
 """A user's own place on a machine that is reached by SSH: marked folders, and a cache.
 
-``<home>/<folder>/work/<mark>/<index>/`` belongs to a running cluster, ``<home>/<folder>/cache/``
-holds what is named by its digest and is nobody's.
+Below its folder, ``work/<mark>/<index>/`` belongs to a running cluster; ``cache/`` holds what is
+named by its digest and is nobody's.
 """
 
 from __future__ import annotations
