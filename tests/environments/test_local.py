@@ -25,26 +25,16 @@ from bench.errors import LaunchFailed, StudyError
 from bench.hosts import Room
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
-from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+from bench.model import EnvironmentSpec, Job, Need, Owner, Shape
 from bench.telemetry.host import gpu_present
+from tests.jobs import job
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
 
 GIB = 1 << 30
 OWNER = Owner(study="s", session="20260101T000000-000000", cluster="c1")
-JOB = Job(
-    run="r",
-    engine="tiny",
-    entry="main.py",
-    bundle={},
-    params={},
-    dataset=Dataset(name="none"),
-    workers=1,
-    passes=1,
-    stages="fused",
-    timeout=1,
-)
+JOB = job("tiny")
 
 
 def mine(place: Environment) -> list[Leftover]:

@@ -18,11 +18,12 @@ from bench.errors import EnvironmentUnfit, LaunchFailed, StudyError
 from bench.hosts import facts
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.link import Link
-from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape, Study
+from bench.model import EnvironmentSpec, Need, Owner, Shape, Study
 from bench.plan import Fixed
 from bench.runner import sweep
 from bench.runner.session import new_session
 from tests.hosts import sshd
+from tests.jobs import job
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 # Marked processes are looked for on the whole machine: these tests would see each other's.
@@ -30,18 +31,7 @@ pytestmark = pytest.mark.alone
 
 GIB = 1 << 30
 OWNER = Owner(study="s", session="20260101T000000-sshenv", cluster="c1")
-JOB = Job(
-    run="r",
-    engine="tensorflow",
-    entry="main.py",
-    bundle={},
-    params={},
-    dataset=Dataset(name="none"),
-    workers=1,
-    passes=1,
-    stages="fused",
-    timeout=1,
-)
+JOB = job("tensorflow")
 
 
 @pytest.fixture(scope="module")

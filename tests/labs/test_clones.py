@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import subprocess
 import time
@@ -21,9 +20,10 @@ from bench.hosts.link import Link
 from bench.hosts.vsphere import inventory, marks, wait
 from bench.hosts.vsphere.client import module
 from bench.hosts.vsphere.provider import CloneHost
-from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+from bench.model import EnvironmentSpec, Need, Owner, Shape
 from bench.store import Results, Store
 from tests.conftest import absent
+from tests.jobs import job
 from tests.labs import hosts as lab_hosts
 from tests.labs.clones import Site, site
 from tests.labs.vcenter import missing
@@ -41,19 +41,8 @@ repeats = 1
 use     = "./quick"
 params  = { seconds = 0.3 }
 """
-JOB = Job(
-    run="r",
-    engine="tensorflow",
-    entry="main.py",
-    bundle={},
-    params={},
-    dataset=Dataset(name="none"),
-    workers=1,
-    passes=1,
-    stages="fused",
-    timeout=1.0,
-)
-KILLS = 4  # moments of a violent end in this lane
+JOB = job("tensorflow")
+KILLS = 20  # moments of a violent end
 
 
 @pytest.fixture
@@ -249,22 +238,16 @@ def _move(there: VsphereEnvironment, target: str) -> None:
     wait.tasks(vcenter, {"move": vm.Relocate(spec)}, 20)
 
 
+@pytest.mark.timeout(600)
 def test_what_a_killed_harness_left_cleanup_removes_and_nothing_else(place: Site) -> None:
     place.quick()
     place.server.change(clone_delay=0.3)
     study = place.study(QUICK)
     there = build(place)
-    strangers = everything(there)
-    dice = random.Random(5)
-    for _ in range(KILLS):
-        with place.popen("run", str(study), "--new") as running:
-            time.sleep(dice.uniform(0.5, 9.0))
-            running.kill()
-        code, _, errors = place.benchcast("cleanup", str(study))
-        assert code == 0, errors
-        assert everything(there) == strangers
+    killed, _ = place.kills(study, lambda: everything(there), times=KILLS, seed=5)
+    assert killed > KILLS // 2
     read: Results = Store(place.folder / "results" / "clones").read()
-    assert len(read.sessions) <= KILLS
+    assert len(read.sessions) == KILLS + 1
 
 
 def everything(there: VsphereEnvironment) -> set[str]:

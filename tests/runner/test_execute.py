@@ -9,9 +9,10 @@ import pytest
 
 from bench.contracts import Cluster, Execution, Facts, MetricSource
 from bench.errors import HostLost
-from bench.model import Dataset, Job
+from bench.model import Job
 from bench.runner.execute import execute
 from bench.store import Store
+from tests.jobs import job
 from tests.runner.test_contention import attempt
 
 
@@ -51,18 +52,6 @@ def test_no_sampler_outlives_a_job_that_was_not_submitted(
     tmp_path: Path, error: BaseException
 ) -> None:
     cluster = Refusing(error)
-    job = Job(
-        run="r1",
-        engine="spark",
-        entry="main.py",
-        bundle={},
-        params={},
-        dataset=Dataset(name="d"),
-        workers=1,
-        passes=1,
-        stages="fused",
-        timeout=60.0,
-    )
     with pytest.raises(type(error)):
-        execute(cluster, job, attempt(), Store(tmp_path), lambda text: None, None, 1.0)
+        execute(cluster, job("spark"), attempt(), Store(tmp_path), lambda text: None, None, 1.0)
     assert not cluster.source.running

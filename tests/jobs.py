@@ -1,0 +1,21 @@
+"""A job for tests that never run it, or do not mind what it is."""
+
+from __future__ import annotations
+
+from bench.model import Dataset, Job
+
+
+def job(engine: str) -> Job:
+    """Return a job of one worker and no files."""
+    return Job(
+        run="r",
+        engine=engine,
+        entry="main.py",
+        bundle={},
+        params={},
+        dataset=Dataset(name="none"),
+        workers=1,
+        passes=1,
+        stages="fused",
+        timeout=1.0,
+    )
