@@ -10,7 +10,9 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
-from bench.model import Job, Machine, MachineUse, Mark, Need, Owner, Shape
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.results import Machine, MachineUse, RunEvent
+from bench.records.study import Shape
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     phases: Mapping[str, float] = {}
     worker_cpu: float | None = None
     marks: tuple[tuple[str, str], ...] = ()  # (kind, text)
-    happened: tuple[Mark, ...] = ()  # what has a time of its own
+    happened: tuple[RunEvent, ...] = ()  # what has a time of its own
     contention: Mapping[str, float] = {}  # see Run
     missing: tuple[str, ...] = ()
 
@@ -68,10 +70,10 @@ class MetricSource(Protocol):
 
 
 @runtime_checkable
-class Witness(Protocol):
+class ReportsEvents(Protocol):
     """A source that also saw, by the time it was stopped, what happened to the run and when."""
 
-    def marks(self) -> Sequence[Mark]:
+    def marks(self) -> Sequence[RunEvent]:
         """Return it, oldest first."""
 
 
@@ -126,7 +128,7 @@ class Cluster(ABC):
 class Adaptable(Protocol):
     """A cluster that keeps its hosts and swaps the engine, taking or leaving the difference."""
 
-    def adapt(self, need: Need) -> None:
+    def adapt(self, need: ClusterSpec) -> None:
         """Become what ``need`` says, or raise and be closed."""
 
 
@@ -154,21 +156,21 @@ class Environment(ABC):
         """Return facts of machines that are known beforehand (part of the cell key)."""
         return {}
 
-    def machines(self, need: Need) -> int:
+    def machines(self, need: ClusterSpec) -> int:
         """Return how many machines a cluster takes (``limits.machines`` is held against it)."""
         return need.workers
 
-    def creates(self, need: Need) -> str:
+    def creates(self, need: ClusterSpec) -> str:
         """Say what is created for a cluster of this need, for people who plan."""
         workers = f"{need.workers} worker{'s' * (need.workers != 1)}"
         return f"a driver and up to {workers}, one cluster at a time"
 
     @abstractmethod
-    def check(self, job: Job, need: Need) -> Sequence[Finding]:
+    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
         """Say what stands against this job here, before anything is started."""
 
     @abstractmethod
-    def open(self, need: Need, owner: Owner) -> Cluster:
+    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
         """Open a cluster, whole, or undo it and raise ``LaunchFailed``."""
 
     @abstractmethod
@@ -259,7 +261,7 @@ class HostProvider(Provider, Protocol):
 class Tailor(Provider, Protocol):
     """Where hosts come from that are made to measure."""
 
-    def fit(self, hosts: Sequence[Host], need: Need, owner: Owner) -> list[Host]:
+    def fit(self, hosts: Sequence[Host], need: ClusterSpec, owner: Owner) -> list[Host]:
         """Return a need's hosts, driver first: of ``hosts`` those that fit, and new ones.
 
         The others are released. On LaunchFailed nothing new is left.
@@ -271,11 +273,11 @@ class Engine(Protocol):
 
     name: str
 
-    def fits(self, need: Need) -> Sequence[Finding]:
+    def fits(self, need: ClusterSpec) -> Sequence[Finding]:
         """Say what stands against the need itself, on whatever hosts."""
 
-    def check(self, need: Need) -> Sequence[Finding]:
+    def check(self, need: ClusterSpec) -> Sequence[Finding]:
         """Say that too, and what is missing on this machine to run it (an extra, Java)."""
 
-    def launch(self, driver: Host, workers: Sequence[Host], need: Need) -> Cluster:
+    def launch(self, driver: Host, workers: Sequence[Host], need: ClusterSpec) -> Cluster:
         """Start it on the hosts: whole, or undone and LaunchFailed."""

@@ -7,7 +7,7 @@ BenchError
 │   ├── StoreError       the results folder
 │   ├── TelemetryError   a file of measures (an event log, samples) that cannot be read
 │   ├── MissingExtra     an optional dependency is not installed
-│   └── EnvironmentUnfit the environment cannot run the study as it is asked to
+│   └── UnsuitableEnvironment the environment cannot run the study as it is asked to
 └── MeasureError         exit 3: nothing wrong with the request, it could not be measured
     ├── LaunchFailed     hosts or an engine did not come up, whole
     │   └── HostLost     a host does not answer any more
@@ -67,7 +67,7 @@ class MissingExtra(UserError):
         self.extra = extra
 
 
-class EnvironmentUnfit(UserError):
+class UnsuitableEnvironment(UserError):
     """The environment cannot run the study as it is asked to."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import EnvironmentUnfit, UserError
+from bench.errors import UnsuitableEnvironment, UserError
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def read(secret: Secret, what: str) -> str:
-    """Return the secret; EnvironmentUnfit, naming the place, where it is not there or empty."""
+    """Return the secret; UnsuitableEnvironment names the place where it is missing or empty."""
     if secret.env is not None:
         value, place = os.environ.get(secret.env, ""), f"the variable {secret.env}"
     elif secret.file is not None:
@@ -33,7 +33,7 @@ def read(secret: Secret, what: str) -> str:
     else:
         value, place = _keyring(secret.keyring or ""), f"the keyring entry {secret.keyring}"
     if not value:
-        raise EnvironmentUnfit(f"{what}: {place} is not set or empty", remedy="set it")
+        raise UnsuitableEnvironment(f"{what}: {place} is not set or empty", remedy="set it")
     return value
 
 
@@ -42,13 +42,13 @@ def _file(path: str) -> str:
         return Path(path).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
-        raise EnvironmentUnfit(f"the file {path} cannot be read: {why}") from None
+        raise UnsuitableEnvironment(f"the file {path} cannot be read: {why}") from None
 
 
 def _keyring(entry: str) -> str:
     service, slash, user = entry.rpartition("/")
     if not slash:
-        raise EnvironmentUnfit(f"keyring = {entry!r} is not allowed; 'service/user' is")
+        raise UnsuitableEnvironment(f"keyring = {entry!r} is not allowed; 'service/user' is")
     try:
         keyring = importlib.import_module("keyring")
     except ImportError:
@@ -57,4 +57,4 @@ def _keyring(entry: str) -> str:
         return str(keyring.get_password(service, user) or "")
     except importlib.import_module("keyring.errors").KeyringError as error:
         why = type(error).__name__  # its text may hold more than is to be said
-        raise EnvironmentUnfit(f"the keyring entry {entry} cannot be read: {why}") from None
+        raise UnsuitableEnvironment(f"the keyring entry {entry} cannot be read: {why}") from None

@@ -116,11 +116,6 @@ def format_duration(seconds: float) -> str:
     return _pair(round(seconds / 3600), 24, "d", "h")
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a number of things: "1 worker", "2 workers"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _pair(count: int, base: int, large: str, small: str) -> str:
     many, rest = divmod(count, base)
     return f"{many} {large} {rest} {small}" if rest else f"{many} {large}"

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 import bench
-from bench import canonical
-from bench.canonical import show
+from bench import digests
 from bench.errors import WorkloadError, nearest
-from bench.manifest import BuiltIn, Manifest
-from bench.model import Bundle
+from bench.records.results import Bundle
+from bench.records.workload import BuiltIn, Manifest
+from bench.text import quote
 
 MANIFEST = "workload.toml"
 COMMON = "_common"
@@ -60,20 +60,20 @@ def find(use: str, base: Path) -> WorkloadFolder:
     if use not in ours:
         choice = f"{', '.join(ours) or 'none'}, or a path such as ../jobs/churn"
         hint = f"{near} " if (near := nearest(use, ours)) else ""
-        raise WorkloadError(f"workload {show(use)} is unknown", remedy=f"{hint}allowed: {choice}")
+        raise WorkloadError(f"workload {quote(use)} is unknown", remedy=f"{hint}allowed: {choice}")
     return WorkloadFolder(use=use, path=root() / use)
 
 
 def _find_path(use: str, base: Path) -> WorkloadFolder:
     if Path(use).is_absolute() or "\\" in use:
         raise WorkloadError(
-            f"workload {show(use)} is not a relative path",
+            f"workload {quote(use)} is not a relative path",
             remedy="give it relative to the study file, with forward slashes: ../jobs/churn",
         )
     folder = base / use
     if not (folder / MANIFEST).is_file():
         raise WorkloadError(
-            f"workload {show(use)} has no {MANIFEST}",
+            f"workload {quote(use)} has no {MANIFEST}",
             remedy=f"a path is relative to the study file; ours go by name: {', '.join(names())}",
         )
     return WorkloadFolder(use=use, path=folder)
@@ -109,7 +109,7 @@ def bundle(folder: WorkloadFolder) -> Bundle:
     contents = {name: path.read_bytes() for name, path in sources(folder).items()}
     pairs = [[name, hashlib.sha256(data).hexdigest()] for name, data in contents.items()]
     return Bundle(
-        digest=canonical.digest(pairs),
+        digest=digests.digest(pairs),
         workload=said.name,
         task=said.task,
         files={name: _text(data, f"{folder.use}/{name}") for name, data in contents.items()},
@@ -201,8 +201,8 @@ def _check_files(said: Manifest, folder: Path, file: str) -> None:
         for name in names_:
             path = PurePosixPath(name)
             if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name:
-                raise WorkloadError(f"{file}: {key}: {show(name)} is outside the folder")
+                raise WorkloadError(f"{file}: {key}: {quote(name)} is outside the folder")
             if path.parts[0] == COMMON:
-                raise WorkloadError(f"{file}: {key}: {show(name)}; {COMMON} is always bundled")
+                raise WorkloadError(f"{file}: {key}: {quote(name)}; {COMMON} is always bundled")
             if not (folder / name).is_file():
-                raise WorkloadError(f"{file}: {key}: {show(name)} does not exist there")
+                raise WorkloadError(f"{file}: {key}: {quote(name)} does not exist there")

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import environments, runner, study, workloads
-from bench.model import Cell, Run
-from bench.runner import Tally
-from bench.store import Store
+from bench.records.results import Run
+from bench.records.study import Cell
+from bench.runner import CampaignSummary
+from bench.store.folder import Store
 
 FAKE = """
 title   = "a fake"
@@ -69,7 +70,7 @@ class Memory:
         self.notes.append(text)
 
 
-def prepare(path: Path) -> runner.Prepared:
+def prepare(path: Path) -> runner.PreparedStudy:
     """Read and prepare a study file."""
     read = study.load(path, environments.kinds(), workload=workloads.manifest)
     return runner.prepare(read, path.parent)
@@ -77,7 +78,7 @@ def prepare(path: Path) -> runner.Prepared:
 
 def campaign(
     path: Path, store: Store, *, new: bool = False, retry_failed: bool = False
-) -> tuple[Tally, Memory]:
+) -> tuple[CampaignSummary, Memory]:
     """Run a study file into a store."""
     memory = Memory()
     tally = runner.run(prepare(path), store, memory, new=new, retry_failed=retry_failed)

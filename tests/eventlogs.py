@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.sparklog import EXECUTORS, JOBS, STAGES, TASKS, SparkLog
+from bench.records.spark_log import EXECUTORS, JOBS, STAGES, TASKS, SparkLog
 
 EPOCH = 1_700_000_000.0
 NAN = math.nan

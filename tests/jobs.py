@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.model import Dataset, Job
+from bench.records.cluster import Job
+from bench.records.study import Dataset
 
 
 def job(engine: str) -> Job:

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 import pyarrow
 
-from bench.analysis.overview import overview, representatives
-from bench.analysis.results import Overview
-from bench.report import words
-from bench.store import Store
-from bench.telemetry.eventfields import EVENTS as EVENT_TYPES
+from bench.analysis.study import overview, representatives
+from bench.analysis.study_types import StudyAnalysis
+from bench.report import format
+from bench.run_files.spark_events import EVENTS as EVENT_TYPES
+from bench.store.folder import Store
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "reference"
@@ -110,7 +110,7 @@ def _clean(value: Any, key: str = "") -> Any:
     return value
 
 
-def analysed(results: Path = RESULTS) -> Overview:
+def analysed(results: Path = RESULTS) -> StudyAnalysis:
     """Return what ``benchcast report`` analyses of the reference results."""
     import pyarrow.parquet as parquet
 
@@ -128,22 +128,22 @@ def analysed(results: Path = RESULTS) -> Overview:
     )
 
 
-def figures(found: Overview) -> str:
+def figures(found: StudyAnalysis) -> str:
     """Return what the README says of the reference results, in Markdown."""
     machine = found.machines[0]
-    where = f"{machine.cpu_model}, {machine.cores} cores, {words.memory(machine.memory)}"
+    where = f"{machine.cpu_model}, {machine.cores} cores, {format.memory(machine.memory)}"
     began = min(row.started_at for row in found.runs)[:10]
     rows = ["| curve | workers | runs | time | 95 % interval | speed-up | efficiency |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|")
     for cell in found.cells:
         curve = next(one for one in found.curves if one.id == cell.curve)
         point = next(one for one in curve.points if one.workers == cell.workers)
-        efficiency = words.percent(point.efficiency.mid if point.efficiency else None)
+        efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
         facts = [curve.label, str(cell.workers), str(cell.counts.ok)]
-        facts += [words.middle(cell.seconds, "s"), words.span(cell.seconds, "s")]
-        facts += [words.middle(point.speedup), efficiency]
+        facts += [format.middle(cell.seconds, "s"), format.span(cell.seconds, "s")]
+        facts += [format.middle(point.speedup), efficiency]
         rows.append("| " + " | ".join(facts) + " |")
-    said = [f"- {line}" for line in (*words.headline(found), words.equality(found.verdicts))]
+    said = [f"- {line}" for line in (*format.headline(found), format.equality(found.verdicts))]
     head = f"Measured on {began} on {where}, {len(found.runs)} runs:"
     return "\n".join([head, "", *rows, "", *said, foresight()])
 
@@ -201,7 +201,7 @@ def errors(of: int, at: int) -> str:
     found = [
         abs(one.seconds / one.measured - 1) for one in predictions() if (one.of, one.at) == (of, at)
     ]
-    return words.percent(median(found))
+    return format.percent(median(found))
 
 
 def foresight() -> str:

@@ -11,9 +11,10 @@ import pytest
 
 from bench import environments
 from bench.errors import StudyError
-from bench.model import Case, Cell, Dataset, EnvironmentSpec, Order, Run, Shape, Study
 from bench.plan import Auto, Estimate, Fixed, matches
-from bench.store import Index
+from bench.plan.progress import Index
+from bench.records.results import Run
+from bench.records.study import Case, Cell, Dataset, EnvironmentSpec, Order, Shape, Study
 from tests.analysis import factory
 
 CASE = Case(
@@ -152,7 +153,7 @@ def test_repeats_by_width_stop_some_blocks_after_the_intervals_are_narrow() -> N
     assert len(made.planned(Index())) == 6  # three blocks before the first look
     index = finish(made, steady)
     assert len(made.planned(index)) == 12  # and three after it
-    assert (made.remaining(index), made.wide(index), made.fewest) == ([], [], 6)
+    assert (made.remaining(index), made.wide(index), made.min_repeats) == ([], [], 6)
 
 
 def test_repeats_by_width_end_at_the_limit_and_name_the_cells_that_are_wide() -> None:
@@ -177,7 +178,7 @@ def test_each_environment_has_as_many_blocks_as_it_needs() -> None:
 def test_repeats_by_width_keep_abba_pairs_whole() -> None:
     made = auto(study(sized(1), sized(2), repeats=20, width=0.05, order="abba"))
     assert len(made.planned(Index())) == 8
-    assert (len(made.planned(finish(made, steady))), made.fewest) == (16, 8)
+    assert (len(made.planned(finish(made, steady))), made.min_repeats) == (16, 8)
 
 
 def test_what_was_decided_stays_decided_wherever_a_campaign_is_resumed() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import Store
+from bench.store.folder import Store
 from tests.report.test_browser import looks_right
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1500)]

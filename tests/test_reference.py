@@ -12,12 +12,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from bench import environments, study, workloads
-from bench.analysis.results import Overview
-from bench.report import markdown, sheets
-from bench.telemetry import eventlog
+from bench.analysis.study_types import StudyAnalysis
+from bench.report import markdown, tables
+from bench.run_files import spark_event_log
 from tests import reference
 
-EVENT_LOGS = Path(__file__).parent / "telemetry" / "eventlogs"
+EVENT_LOGS = Path(__file__).parent / "run_files" / "eventlogs"
 READ = study.load(
     reference.ROOT / "studies" / "reference.toml",
     environments.kinds(),
@@ -26,7 +26,7 @@ READ = study.load(
 
 
 @cache
-def found() -> Overview:
+def found() -> StudyAnalysis:
     return reference.analysed()
 
 
@@ -57,7 +57,7 @@ def test_the_page_was_rendered_from_these_results() -> None:
     kept = (reference.PAGE / "report.md").read_text()
     for section in ("## Is it the same work?", "## Cells", "## Machines and versions"):
         assert part(rendered, section) == part(kept, section)
-    assert (reference.PAGE / "runs.csv").read_bytes() == sheets.runs(found()).encode()
+    assert (reference.PAGE / "runs.csv").read_bytes() == tables.runs(found()).encode()
 
 
 def part(text: str, heading: str) -> str:
@@ -76,9 +76,9 @@ def test_nothing_of_it_names_a_place_of_the_machine(pattern: str) -> None:
 def test_a_scrubbed_log_gives_the_same_tables(tmp_path: Path) -> None:
     log = tmp_path / reference.EVENTS
     shutil.copyfile(EVENT_LOGS / "spark-4.3.0-two-executors.zstd", log)
-    before = eventlog.read(log)
+    before = spark_event_log.read(log)
     reference.scrub(log)
-    after = eventlog.read(log)
+    after = spark_event_log.read(log)
     for name in ("tasks", "stages", "jobs", "executors"):
         assert_frame_equal(getattr(before, name), getattr(after, name))
     assert (before.begin, before.end, before.partial) == (after.begin, after.end, after.partial)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.errors import EnvironmentUnfit, UserError
+from bench.errors import UnsuitableEnvironment, UserError
 from bench.secrets import Secret, read
 
 
@@ -33,7 +33,7 @@ def test_a_secret_is_read_from_a_variable_or_a_file(
     ],
 )
 def test_a_secret_that_is_not_there_names_its_place(given: dict[str, str], said: str) -> None:
-    with pytest.raises(EnvironmentUnfit) as caught:
+    with pytest.raises(UnsuitableEnvironment) as caught:
         read(Secret(**given), "password")
     assert said in str(caught.value)
 
@@ -63,9 +63,9 @@ def test_a_secret_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "keyring", ring)
     monkeypatch.setitem(sys.modules, "keyring.errors", ring.errors)
     assert read(Secret(keyring="lab/dc1/bench"), "password") == "open sesame"
-    with pytest.raises(EnvironmentUnfit, match="entry lab/dc1/other is not set"):
+    with pytest.raises(UnsuitableEnvironment, match="entry lab/dc1/other is not set"):
         read(Secret(keyring="lab/dc1/other"), "password")
-    with pytest.raises(EnvironmentUnfit, match="cannot be read: KeyringError") as caught:
+    with pytest.raises(UnsuitableEnvironment, match="cannot be read: KeyringError") as caught:
         read(Secret(keyring="lab/dc1/broken"), "password")
     assert "hunter2" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "keyring", None)

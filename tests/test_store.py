@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from bench.errors import StorageFailed, StoreError
-from bench.model import Run, Session, Started, StoppedLine
-from bench.store import Index, Store
+from bench.plan.progress import Index
+from bench.records.results import Run, Session, Started, StoppedLine
+from bench.store.folder import Store
 from tests.analysis import factory
 from tests.conftest import absent
 

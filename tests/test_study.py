@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bench import study, workloads
 from bench.errors import StudyError
-from bench.manifest import BuiltIn, Manifest, Param
-from bench.model import Scalar, Study
+from bench.records.study import Study
+from bench.records.values import Scalar
+from bench.records.workload import BuiltIn, Manifest, Param
 from bench.study.expand import cross
 
 ROOT = Path(__file__).resolve().parents[1]

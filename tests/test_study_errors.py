@@ -9,7 +9,7 @@ import pytest
 
 from bench import study, workloads
 from bench.errors import BenchError, StudyError, WorkloadError
-from bench.manifest import BuiltIn, Manifest, Param
+from bench.records.workload import BuiltIn, Manifest, Param
 
 GOOD = """\
 title = "T"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import canonical, workloads
+from bench import digests, workloads
 from bench.errors import WorkloadError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +137,7 @@ def test_bundle_holds_listed_files_and_all_of_common(tmp_path: Path) -> None:
     pairs = sorted(
         [name, hashlib.sha256(text.encode()).hexdigest()] for name, text in bundle.files.items()
     )
-    assert bundle.digest == canonical.digest(pairs)
+    assert bundle.digest == digests.digest(pairs)
     assert (bundle.workload, bundle.task) == ("churn", "churn/1")
 
 

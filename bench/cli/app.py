@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import cleanup, doctor, init, listing, plan, report, run, show, whatif
+from bench.cli import cleanup, doctor, init, plan, report, run, show, whatif
+from bench.cli import list as listing
 from bench.errors import BenchError
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C

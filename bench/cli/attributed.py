@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bench import sparklog
 from bench.cli.common import console
 from bench.errors import TelemetryError
+from bench.records import spark_log
 
 _STEP = 0.05  # s and 1 %: by how much the wall clock may differ from the monotonic one
 
 if TYPE_CHECKING:
-    from bench.analysis.attribution import Attribution, Rank
-    from bench.model import Case, Run
-    from bench.store import Results, Store
-    from bench.telemetry.benchlog import Log
+    from bench.analysis.attribution.attribution import Attribution, Rank
+    from bench.records.results import Run
+    from bench.records.study import Case
+    from bench.run_files.workload_log import Log
+    from bench.store.folder import Store
+    from bench.store.reader import Results
 
 
 def attributions(store: Store, runs: Iterable[tuple[Run, Case]]) -> dict[str, Attribution]:
@@ -37,18 +39,20 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
     Raises TelemetryError for a Spark event log that cannot be read.
     """
-    from bench.analysis.attribution import attribute, attribute_tensorflow
-    from bench.telemetry import benchlog, eventlog
+    from bench.analysis.attribution.attribution import attribute, attribute_tensorflow
+    from bench.run_files import spark_event_log, workload_log
 
     folder = store.folder(run.run)
     if case.engine == "spark":
-        window = benchlog.read(folder / "driver.log", run.run).window
-        path = folder / sparklog.FILE
+        window = workload_log.read(folder / "driver.log", run.run).window
+        path = folder / spark_log.FILE
         if window is None or clock_was_set(run, window) or not path.is_file():
             return None
-        return attribute(eventlog.read(path), *window, slots=run.workers_wanted * case.worker.cores)
+        return attribute(
+            spark_event_log.read(path), *window, slots=run.workers_wanted * case.worker.cores
+        )
     logs = {
-        int(path.stem.removeprefix("rank-")): benchlog.read(path, run.run)
+        int(path.stem.removeprefix("rank-")): workload_log.read(path, run.run)
         for path in folder.glob("rank-*.log")
         if path.stem.removeprefix("rank-").isdecimal()
     }
@@ -60,7 +64,7 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
 def _rank(rank: int, log: Log, work: float) -> Rank:
     """Return a rank's report; of collectives it tells both figures, or nothing is known."""
-    from bench.analysis.attribution import Rank
+    from bench.analysis.attribution.attribution import Rank
 
     wall, cpu = log.told("collective"), log.told("collective_cpu")
     if wall is None or cpu is None:
@@ -77,6 +81,6 @@ def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
 
 def case_of(known: Results, run: Run) -> Case | None:
     """Return the case that a run measured, as its own session tells it."""
-    from bench.analysis.selection import select
+    from bench.analysis.runs.grouping import select
 
     return select(known.sessions.values(), [run]).lines[0].case

@@ -20,8 +20,9 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     from bench.contracts import Environment
     from bench.hosts.cache import Cache
-    from bench.model import EnvironmentSpec
-    from bench.store import Results, Store
+    from bench.records.study import EnvironmentSpec
+    from bench.store.folder import Store
+    from bench.store.reader import Results
 
 
 def cleanup(
@@ -68,7 +69,7 @@ def cleanup(
 
 def _stores(study: str | None, results: Path) -> list[Store]:
     from bench.cli.common import results_of
-    from bench.store import Store
+    from bench.store.folder import Store
 
     if study is not None:
         return [results_of(study, results)]
@@ -77,18 +78,18 @@ def _stores(study: str | None, results: Path) -> list[Store]:
 
 def _caches(study: str | None, results: Path) -> list[Cache]:
     """Return this machine's cache and, with a study, those of its hosts."""
-    from bench.hosts.cache import Caching, local
+    from bench.hosts.cache import CleansCache, local
 
     found = local()
     for store in _stores(study, results) if study is not None else []:
         for environment in _environments(store.read(), study):
-            if isinstance(environment, Caching):
+            if isinstance(environment, CleansCache):
                 found += environment.caches()
     return found
 
 
 def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:
-    from bench.runner import sweep
+    from bench.runner import cleanup as sweep
 
     known = store.read()
     found = []
@@ -112,7 +113,7 @@ def _environments(known: Results, study: str | None) -> list[Environment]:
     import msgspec
 
     from bench import environments
-    from bench.runner import sweep
+    from bench.runner import cleanup as sweep
 
     specs = [spec for one in known.sessions.values() for spec in sweep.kept(one)]
     if study is not None and study.endswith(".toml") and Path(study).is_file():

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.contracts import Finding
-    from bench.model import Cell, Study
-    from bench.store import Store
+    from bench.records.study import Cell, Study
+    from bench.store.folder import Store
 
 SCHEMA = 1
 
@@ -58,7 +58,7 @@ def study_file(text: str) -> Path:
 
 def results_of(text: str, results: Path) -> Store:
     """Return the store that a study file, a results folder or a study's name means."""
-    from bench.store import Store
+    from bench.store.folder import Store
 
     path = Path(text)
     if path.is_dir():

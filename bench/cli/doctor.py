@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.cli.common import (
-    JsonOption,
-    OptionalStudy,
-    console,
-    load_study,
-    print_json,
-    study_file,
-)
+from bench.cli.common import JsonOption, OptionalStudy, console, load_study, print_json, study_file
 
 if TYPE_CHECKING:
     from bench.contracts import Finding
@@ -88,7 +81,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _java() -> Finding:
-    from bench.engines import java
+    from bench.engines.spark import java
 
     found, passed = java.find()
     why = f" ({'; '.join(passed)})" if passed else ""
@@ -112,7 +105,7 @@ def _limits() -> Finding:
 def _disk() -> Finding:
     import shutil
 
-    from bench.places import work_root
+    from bench.directories import work_root
 
     place: Path = work_root()
     free = shutil.disk_usage(place).free

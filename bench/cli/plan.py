@@ -22,11 +22,12 @@ from bench.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from bench.analysis.results import Effect
-    from bench.model import Cell, Run
+    from bench.analysis.statistics.types import Effect
     from bench.plan import Fixed
-    from bench.runner import Prepared
-    from bench.store import Index
+    from bench.plan.progress import Index
+    from bench.records.results import Run
+    from bench.records.study import Cell
+    from bench.runner import PreparedStudy
 
 
 def plan(
@@ -38,8 +39,8 @@ def plan(
 ) -> None:
     """Show cells, order, estimated time, what the repeats can detect and what would be created."""
     from bench.plan import Estimate
+    from bench.plan.progress import Index
     from bench.runner import prepare
-    from bench.store import Index
 
     path = study_file(study)
     prepared = prepare(load_study(path), path.parent)
@@ -68,13 +69,13 @@ def plan(
     else:
         _print(prepared, fixed, index, cells, left, seconds, runs)
         _print_precision(fixed, index, effects)
-    prepared.refuse()
+    prepared.raise_if_unfit()
 
 
 def _effects(fixed: Fixed, runs: Sequence[Run]) -> list[Effect]:
     """The smallest effect that the repeats detect; by width, that of the fewest and of the most."""
-    from bench.analysis import power
-    from bench.analysis.summary import headline
+    from bench.analysis.runs.summary import headline
+    from bench.analysis.statistics import power
 
     groups: dict[tuple[str, str], list[float]] = {}
     for run in runs:
@@ -82,7 +83,7 @@ def _effects(fixed: Fixed, runs: Sequence[Run]) -> list[Effect]:
         if head is not None and head.seconds > 0:
             groups.setdefault((run.cell.series, run.session), []).append(head.seconds)
     noise = power.noise(groups.values())
-    repeats = sorted({fixed.fewest, fixed.study.repeats})
+    repeats = sorted({fixed.min_repeats, fixed.study.repeats})
     found = [power.detectable(number, noise) for number in repeats]
     return [effect for effect in found if effect is not None]
 
@@ -133,7 +134,7 @@ def _state(cell: Cell, fixed: Fixed, index: Index) -> str:
 
 
 def _print(
-    prepared: Prepared,
+    prepared: PreparedStudy,
     fixed: Fixed,
     index: Index,
     cells: Sequence[Cell],
@@ -167,9 +168,9 @@ def _print(
         out.print(f"would create: {name} ({kind}): {text}", markup=False)
 
 
-def _created(prepared: Prepared) -> dict[str, str]:
+def _created(prepared: PreparedStudy) -> dict[str, str]:
     """Say for each environment what its largest cluster creates."""
-    from bench.runner.prepare import need
+    from bench.runner.preflight import need
 
     said: dict[str, str] = {}
     for name, place in prepared.environments.items():

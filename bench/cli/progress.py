@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.plan import Estimate
-from bench.units import format_duration, plural
+from bench.text import plural
+from bench.units import format_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from bench.model import Cell, Run
+    from bench.records.results import Run
+    from bench.records.study import Cell
     from bench.runner import Listener
 
 

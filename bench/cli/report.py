@@ -25,9 +25,9 @@ from bench.cli.watch import follow
 from bench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from bench.analysis.results import Overview
-    from bench.model import Run
-    from bench.store import Store
+    from bench.analysis.study_types import StudyAnalysis
+    from bench.records.results import Run
+    from bench.store.folder import Store
 
 Samples = dict[str, dict[str, list[object]]]
 
@@ -60,7 +60,7 @@ def report(
     store = results_of(study, results) if watch else with_results(study, results)
     folder = out or Path("reports") / store.root.name
 
-    def analysed() -> Overview:
+    def analysed() -> StudyAnalysis:
         found = overview_of(store, study, where, allow or ())
         _known(allow or (), found)
         return found
@@ -75,7 +75,7 @@ def report(
     if json:
         print_json("report", store.root.name, {"page": str(page), "overview": found})
     else:
-        from bench.report.text import summary_table
+        from bench.report.terminal import summary_table
 
         console().print(summary_table(found))
         typer.echo(f"page: {page}")
@@ -85,14 +85,14 @@ def report(
 
 def overview_of(
     store: Store, study: str, where: list[str] | None, allow: Sequence[str] = ()
-) -> Overview:
+) -> StudyAnalysis:
     """Read a store and analyse it; with a study file its cells tell what is of an earlier one.
 
     ``allow`` names the differences that the reader accepts.
     """
-    from bench.analysis.losses import standing
-    from bench.analysis.overview import overview, representatives
-    from bench.analysis.selection import select
+    from bench.analysis.attribution.losses import representative_runs
+    from bench.analysis.runs.grouping import select
+    from bench.analysis.study import overview, representatives
     from bench.cli.attributed import attributions
 
     known = store.read()
@@ -103,7 +103,7 @@ def overview_of(
     sessions = known.sessions.values()
     planned = _planned(study, where, known.runs)
     wanted = representatives(sessions, runs, planned)
-    middle = standing(select(sessions, runs, planned).lines)
+    middle = representative_runs(select(sessions, runs, planned).lines)
     return overview(
         sessions,
         known.machines.values(),
@@ -118,7 +118,7 @@ def overview_of(
     )
 
 
-def _known(allow: Sequence[str], found: Overview) -> None:
+def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
     """Raise UserError for an accepted difference that no comparison has."""
     names = sorted({one.name for verdict in found.verdicts for one in verdict.differences})
     for name in allow:
@@ -135,8 +135,8 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
     path = Path(study)
     if not path.is_file():
         return None
+    from bench.plan.progress import Index
     from bench.runner import prepare
-    from bench.store import Index
 
     chosen = cell_filter(where)
     prepared = prepare(load_study(path), path.parent)

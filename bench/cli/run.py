@@ -22,7 +22,7 @@ from bench.cli.common import (
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.runner import Tally
+    from bench.runner import CampaignSummary
 
 NOT_MEASURED = 3
 
@@ -48,7 +48,7 @@ def run(
     limit = None if max_time is None else _seconds(max_time)
     prepared = runner.prepare(load_study(path), path.parent)
     store = results_of(study, results)
-    prepared.refuse()
+    prepared.raise_if_unfit()
     err = console(stderr=True)
     for finding in prepared.findings:
         err.print(f"{finding.severity}: {finding}", markup=False)
@@ -79,7 +79,7 @@ def _seconds(text: str) -> float:
         raise UserError(f"--max-time: {error}") from error
 
 
-def _print(tally: Tally, study: str) -> None:
+def _print(tally: CampaignSummary, study: str) -> None:
     counts = {
         "ok": tally.ok,
         "failed": tally.failed,

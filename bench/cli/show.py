@@ -14,8 +14,8 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.model import ClusterLine, Machine, Run
-    from bench.store import Store
+    from bench.records.results import ClusterLine, Machine, Run
+    from bench.store.folder import Store
 
 LAST = "last"
 
@@ -40,7 +40,7 @@ def show(
         data |= {"files": files, "machines": life.machines if life is not None else ()}
         print_json("show", store.root.name, data)
         return
-    from bench.report.text import attribution_table, run_panel
+    from bench.report.terminal import attribution_table, run_panel
     from bench.units import format_duration
 
     out = console()
@@ -61,8 +61,8 @@ def show(
 
 def _machines(life: ClusterLine, known: Mapping[str, Machine]) -> list[str]:
     """Say how long the machines of the run's cluster took to be made, together and one by one."""
-    from bench.analysis.making import making
-    from bench.report.words import made
+    from bench.analysis.runs.provisioning import making
+    from bench.report.format import made
     from bench.units import format_duration
 
     return [
@@ -79,7 +79,7 @@ def _machines(life: ClusterLine, known: Mapping[str, Machine]) -> list[str]:
 def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
     """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
     from bench.cli.common import with_results
-    from bench.store import Store
+    from bench.store.folder import Store
 
     if study is not None:
         stores = [with_results(study, results)]

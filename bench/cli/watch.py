@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from bench.analysis.results import Overview
+    from bench.analysis.study_types import StudyAnalysis
 
 POLL = 2.0  # seconds between looks at the folder
 
 
 def follow(
     results: Path,
-    analysed: Callable[[], Overview],
+    analysed: Callable[[], StudyAnalysis],
     folder: Path,
     *,
     open_: bool = False,
@@ -29,10 +29,10 @@ def follow(
     opened in a browser. Each page is told in one line.
     """
     from bench import report as pages
-    from bench.report import words
+    from bench.report import format
 
     seen: dict[str, tuple[int, int]] = {}
-    shown: Overview | None = None
+    shown: StudyAnalysis | None = None
     try:
         if not state(results):
             typer.echo(f"waiting for results in {results}; Ctrl-C ends")
@@ -42,7 +42,7 @@ def follow(
                 found = analysed()
                 if found != shown:
                     page = pages.write(found, folder)
-                    typer.echo(f"page: {page} ({words.counts(found)})")
+                    typer.echo(f"page: {page} ({format.counts(found)})")
                     if open_ and shown is None:
                         typer.launch(page.resolve().as_uri())
                     shown = found

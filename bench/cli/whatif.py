@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import sparklog
 from bench.cli.attributed import clock_was_set
 from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
 from bench.cli.show import find_run
 from bench.errors import UserError
+from bench.records import spark_log
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.analysis.doubts import Partitions
-    from bench.analysis.replay import Answer, Replay
-    from bench.analysis.selection import Line
-    from bench.model import Case, Run
-    from bench.sparklog import SparkLog
-    from bench.store import Results, Store
+    from bench.analysis.replay.limits import Partitions
+    from bench.analysis.replay.replay import Answer, Replay
+    from bench.analysis.runs.grouping import Line
+    from bench.records.results import Run
+    from bench.records.spark_log import SparkLog
+    from bench.records.study import Case
+    from bench.store.folder import Store
+    from bench.store.reader import Results
 
 _MOST = 10_000  # workers
 _HEAD = ("workers", "work", "interval", "measured", "runs", "error", "not known, because")
@@ -36,7 +38,7 @@ def whatif(
     json: JsonOption = False,
 ) -> None:
     """Tell from one Spark run how long its work would take on other numbers of workers."""
-    from bench.analysis.replay import beside
+    from bench.analysis.replay.replay import beside
 
     counts = _counts(workers)
     store, found = find_run(run, study, results)
@@ -72,7 +74,7 @@ def _counts(text: str) -> list[int]:
 
 def _line(known: Results, run: Run) -> tuple[Line, Case]:
     """Return the curve that a run is on and its case; UserError where it is no good Spark run."""
-    from bench.analysis.selection import select
+    from bench.analysis.runs.grouping import select
 
     if run.status != "ok":
         reason = f": {run.reason}" if run.reason else ""
@@ -93,9 +95,9 @@ def _line(known: Results, run: Run) -> tuple[Line, Case]:
 
 def _log(store: Store, run: Run) -> SparkLog:
     """Read the run's event log; UserError where there is none, or not all of it."""
-    from bench.telemetry.eventlog import read
+    from bench.run_files.spark_event_log import read
 
-    path = store.folder(run.run) / sparklog.FILE
+    path = store.folder(run.run) / spark_log.FILE
     if not path.exists():
         raise UserError(
             f"{run.run} has no Spark event log ({path.name}) in {path.parent}",
@@ -113,10 +115,10 @@ def _log(store: Store, run: Run) -> SparkLog:
 
 def _window(store: Store, run: Run) -> tuple[float, float]:
     """Return when the run's work began and ended (s since the epoch), as its driver's log says."""
-    from bench.telemetry import benchlog
+    from bench.run_files import workload_log
 
     path = store.folder(run.run) / "driver.log"
-    window = benchlog.read(path, run.run).window
+    window = workload_log.read(path, run.run).window
     if window is None:
         raise UserError(
             f"{run.run}: no {path.name} in {path.parent} that says when its work began and ended",
@@ -143,7 +145,7 @@ def _replay(
     counts: list[int],
 ) -> Replay:
     """Replay the work with what the case tells about its workers and partitions."""
-    from bench.analysis.replay import replay
+    from bench.analysis.replay.replay import replay
 
     try:
         return replay(
@@ -190,21 +192,21 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.report import words
+    from bench.report import format
 
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
     for name in _HEAD:
         table.add_column(name, justify="left" if name == _HEAD[-1] else "right")
     for one in answers:
         point = one.point
-        span = f"{words.number(point.low)} to {words.number(point.high)} s"
+        span = f"{format.number(point.low)} to {format.number(point.high)} s"
         row = (
             str(point.workers),
-            words.seconds(point.seconds),
-            f"from {words.seconds(point.low)}" if point.refused else span,
-            words.seconds(one.measured),
+            format.seconds(point.seconds),
+            f"from {format.seconds(point.low)}" if point.refused else span,
+            format.seconds(one.measured),
             str(one.runs),
-            words.ABSENT if one.error is None else f"{round(one.error * 100, 1) + 0.0:+.1f} %",
+            format.ABSENT if one.error is None else f"{round(one.error * 100, 1) + 0.0:+.1f} %",
             point.refused,
         )
         table.add_row(*map(Text, row), style="yellow" if point.refused else "")
@@ -213,14 +215,14 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
 
 def _words(answer: Replay) -> list[str]:
     """Say what the replay rests on."""
-    from bench.report import words
+    from bench.report import format
 
     return [
-        f"measured with {words.workers(answer.workers)}: {words.seconds(answer.measured)};"
-        f" replayed there: {words.seconds(answer.replayed)}",
-        f"driver alone, which no worker shortens: {words.seconds(answer.driver)};"
-        f" start-up that each worker pays: {words.seconds(answer.startup)}",
-        f"interval ({words.percent(answer.level)}): scatter of task times within this run; runs"
+        f"measured with {format.workers(answer.workers)}: {format.seconds(answer.measured)};"
+        f" replayed there: {format.seconds(answer.replayed)}",
+        f"driver alone, which no worker shortens: {format.seconds(answer.driver)};"
+        f" start-up that each worker pays: {format.seconds(answer.startup)}",
+        f"interval ({format.percent(answer.level)}): scatter of task times within this run; runs"
         " differ among each other by more",
         *(f"note: {text}" for text in answer.notes),
     ]

@@ -16,7 +16,8 @@ import msgspec
 from bench.contracts import Host, Outcome, Process
 from bench.errors import HostLost
 from bench.hosts import Throttled
-from bench.model import Job
+from bench.records.cluster import Job
+from bench.text import redact
 
 LOOK = 0.05  # seconds between looks at several processes
 TAIL = 65_536  # bytes of a log that are searched for its last error
@@ -27,7 +28,6 @@ REPORTED = ":::BENCH "
 
 _RAISED = re.compile(r"^(?:Caused by: )?[A-Za-z_][\w.$]*(?:Error|Exception|Exit|Interrupt)\b.*")
 _LOGGED = re.compile(r"\b(?:ERROR|FATAL|CRITICAL)\b|\bKilled\b|OutOfMemory|benchcast: ")
-_PATH = re.compile(r"(?<![\w:/.])/(?:[\w.@+-]+/)+")
 
 
 class Rank(msgspec.Struct):
@@ -95,13 +95,8 @@ def error_in(text: str) -> str:
     for pattern in (_RAISED, _LOGGED):
         for line in reversed(lines):
             if pattern.search(line):
-                return scrub(line)
-    return scrub(lines[-1]) if lines else ""
-
-
-def scrub(text: str, most: int = 300) -> str:
-    """Return at most so many characters, in a line, with the folders of absolute paths left out."""
-    return _PATH.sub(".../", " ".join(text.split()))[:most]
+                return redact(line)
+    return redact(lines[-1]) if lines else ""
 
 
 def exit_text(code: int) -> str:
@@ -276,7 +271,7 @@ class Ranks:
         try:
             return self._note()
         except HostLost as error:
-            self.lost = self.lost or scrub(error.what)
+            self.lost = self.lost or redact(error.what)
             self.kill()
             return True
 

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.contracts import Environment
 from bench.errors import StudyError, nearest
-from bench.model import EnvironmentSpec
+from bench.records.study import EnvironmentSpec
 
 KINDS = ("local", "ssh", "vsphere", "fake")
 

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import msgspec
 
-from bench.canonical import digest
 from bench.contracts import Cluster, Environment, Execution, Facts, Finding, MetricSource, Outcome
+from bench.digests import digest
+from bench.directories import work_root
 from bench.errors import LaunchFailed
-from bench.model import EnvironmentSpec, Job, Machine, MachineUse, Need, Owner
-from bench.places import work_root
-from bench.units import plural
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.results import Machine, MachineUse
+from bench.records.study import EnvironmentSpec
+from bench.text import plural
 
 KIND = "fake"
 
@@ -67,7 +69,7 @@ class FakeEnvironment(Environment):
         """Return the pretended machine's model."""
         return {"cpu_model": MACHINE.cpu_model}
 
-    def check(self, job: Job, need: Need) -> Sequence[Finding]:
+    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
         """Find only that the capacity is too small."""
         if need.workers <= self._settings.capacity:
             return ()
@@ -80,7 +82,7 @@ class FakeEnvironment(Environment):
             ),
         )
 
-    def open(self, need: Need, owner: Owner) -> Cluster:
+    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
         """Write the marked file that stands for the cluster."""
         return FakeCluster(self._settings, self._folder, need, owner)
 
@@ -110,7 +112,7 @@ class FakeLeftover:
 class FakeCluster(Cluster):
     """A marked folder."""
 
-    def __init__(self, settings: Settings, root: Path, need: Need, owner: Owner) -> None:
+    def __init__(self, settings: Settings, root: Path, need: ClusterSpec, owner: Owner) -> None:
         """Create it whole, or leave nothing."""
         self._settings = settings
         self._folder = root / owner.mark
@@ -124,7 +126,7 @@ class FakeCluster(Cluster):
             self.close()
             raise
 
-    def adapt(self, need: Need) -> None:
+    def adapt(self, need: ClusterSpec) -> None:
         """Take another worker count."""
         if need.workers in self._settings.refuse_workers:
             raise LaunchFailed(f"the fake refuses to open {plural(need.workers, 'worker')}")

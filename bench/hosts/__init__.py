@@ -27,7 +27,7 @@ class Shared(Protocol):
 
 
 @runtime_checkable
-class Equipping(Protocol):
+class InstallsEngines(Protocol):
     """A provider that puts an engine's own software in place on its hosts."""
 
     def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from bench.directories import cache_root, work_root
 from bench.errors import LaunchFailed
 from bench.hosts import agent, agentfiles
 from bench.hosts.link import Link
-from bench.places import cache_root, session_alive, work_root
-from bench.units import plural
+from bench.locks import session_alive
+from bench.text import plural
 
 _DIGEST = re.compile(r"[a-z]+-[0-9a-f]{16}")
 
@@ -31,7 +32,7 @@ class Cache(Protocol):
 
 
 @runtime_checkable
-class Caching(Protocol):
+class CleansCache(Protocol):
     """An environment whose hosts keep a cache."""
 
     def caches(self) -> Iterable[Cache]:

@@ -18,8 +18,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import bench
-from bench.canonical import digest
-from bench.errors import EnvironmentUnfit, LaunchFailed, MissingExtra
+from bench.digests import digest
+from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment
 from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost, unwritable, write
 from bench.ids import new_id
@@ -47,7 +47,7 @@ def lock_text() -> str:
     for place in (package / f"_{LOCK}", package.parent / LOCK):
         if place.is_file():
             return place.read_text(encoding="utf-8")
-    raise EnvironmentUnfit(
+    raise UnsuitableEnvironment(
         "there is no requirements.lock to build a Python environment from",
         remedy="say python = an interpreter over there that has the engine",
     )

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bench.canonical import digest
+from bench.digests import digest
 from bench.hosts import Room, kernel
-from bench.model import Machine
+from bench.records.results import Machine
 
 
 @functools.cache

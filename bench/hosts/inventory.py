@@ -25,8 +25,8 @@ from bench.hosts.ssh import SshHost
 from bench.hosts.sshleft import find
 from bench.hosts.sshplace import Answer
 from bench.hosts.sshsampler import SshSampler
-from bench.model import Owner
-from bench.units import plural
+from bench.records.cluster import Owner
+from bench.text import plural
 
 ASK_SECONDS = 30.0  # of asking machines before anything is started, after which no more are asked
 _T = TypeVar("_T")

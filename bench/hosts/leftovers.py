@@ -10,7 +10,7 @@ import msgspec
 from bench.hosts import processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
 from bench.hosts.local import remove_tree
-from bench.model import Owner
+from bench.records.cluster import Owner
 
 
 class LocalLeftover:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from bench.errors import EnvironmentUnfit, HostLost, LaunchFailed, MissingExtra
+from bench.errors import HostLost, LaunchFailed, MissingExtra, UnsuitableEnvironment
 from bench.hosts import sent
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ def key_file(path: str) -> Path:
     """Return the file of the user's key, which must exist."""
     place = Path(path).expanduser()
     if not place.is_file():
-        raise EnvironmentUnfit(
+        raise UnsuitableEnvironment(
             f"key = {path!r}: there is no such file",
             remedy="say the file of a private key, or leave key out: the SSH agent's are tried",
         )
@@ -357,7 +357,7 @@ def known_hosts(path: str) -> Path:
     """Return the file of known host keys, which must exist: without it no host can be checked."""
     place = Path(path).expanduser()
     if not place.is_file():
-        raise EnvironmentUnfit(
+        raise UnsuitableEnvironment(
             f"known_hosts = {path!r}: there is no such file, so that no host can be checked",
             remedy="log in once by ssh, or write the hosts' keys into it (ssh-keyscan)",
         )

@@ -22,13 +22,15 @@ from pathlib import Path
 import msgspec
 
 from bench.contracts import Host, Leftover, MetricSource
+from bench.directories import work_root
 from bench.errors import LaunchFailed
 from bench.hosts import Room, agent, agentfiles, facts, processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
+from bench.hosts.local_sampling import GpuSampler, HostSampler, gpu_present
 from bench.hosts.spawned import LocalProcess
-from bench.model import Machine, Owner, Shape
-from bench.places import work_root
-from bench.telemetry.host import GpuSampler, HostSampler, gpu_present
+from bench.records.cluster import Owner
+from bench.records.results import Machine
+from bench.records.study import Shape
 
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
 _given: collections.deque[int] = collections.deque(maxlen=1024)  # ports handed out lately

@@ -17,7 +17,9 @@ from bench.errors import HostLost, LaunchFailed
 from bench.hosts import agent, facts, processes
 from bench.hosts.cgroups import PREFIX
 from bench.hosts.link import Link
-from bench.model import Machine, Owner, Shape
+from bench.records.cluster import Owner
+from bench.records.results import Machine
+from bench.records.study import Shape
 
 PIECE = 1 << 18  # bytes of a file in one request
 BESIDE = "BENCHCAST_BESIDE"  # as processes.HOST, of what is not the host's own work

@@ -11,8 +11,8 @@ from bench.hosts import processes
 from bench.hosts.cgroups import PREFIX
 from bench.hosts.link import Link
 from bench.hosts.ssh import end, owner_value, remove
-from bench.model import Owner
-from bench.units import plural
+from bench.records.cluster import Owner
+from bench.text import plural
 
 
 class SshLeftover:

@@ -16,7 +16,8 @@ from bench.errors import LaunchFailed
 from bench.hosts import facts
 from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost, write
-from bench.model import Machine, Owner
+from bench.records.cluster import Owner
+from bench.records.results import Machine
 
 FOLDER = ".cache/benchcast"
 LEAST_FREE = 256 << 20  # bytes that a host's disk must have left

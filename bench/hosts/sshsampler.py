@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import LaunchFailed
+from bench.hosts import agent_sampler
+from bench.hosts.local_sampling import write_parquet
 from bench.hosts.ssh import SshHost, SshProcess, owner_value
-from bench.telemetry import sampler
-from bench.telemetry.host import write_parquet
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class SshSampler:
         for places in self._machines.values():
             scope, host = places[0]
             try:
-                program = host.put(Path(sampler.__file__), "sampler.py")
+                program = host.put(Path(agent_sampler.__file__), "sampler.py")
                 raw = host.folder / "samples.jsonl"
                 argv = [host.python, "-I", str(program), "--out", str(raw)]
                 argv += ["--interval", f"{interval:g}", "--mark", owner_value(host.owner)]

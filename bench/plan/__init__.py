@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from bench.plan.auto import Auto
 from bench.plan.estimate import Estimate
-from bench.plan.fixed import Fixed, Wide, matches
+from bench.plan.fixed import Fixed, WideInterval, matches
 
-__all__ = ["Auto", "Estimate", "Fixed", "Wide", "matches"]
+__all__ = ["Auto", "Estimate", "Fixed", "WideInterval", "matches"]

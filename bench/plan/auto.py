@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.analysis.summary import LEVEL, deviation, estimate, headline, t_quantile
-from bench.model import LEAST_BLOCKS, Cell
-from bench.plan.fixed import Fixed, Wide
-from bench.store import Index
+from bench.analysis.runs.summary import headline
+from bench.analysis.statistics.interval import LEVEL, deviation, estimate, t_quantile
+from bench.plan.fixed import Fixed, WideInterval
+from bench.plan.progress import Index
+from bench.records.study import LEAST_BLOCKS, Cell
 
-LOOK = 0.99  # level of the interval that decides; the one that is reported has LEVEL
-EXTRA = 3  # blocks after the decision
+STOPPING_LEVEL = 0.99  # level of the interval that decides; the one that is reported has LEVEL
+EXTRA_BLOCKS = 3  # blocks after the decision
 
 
 class Auto(Fixed):
@@ -33,7 +34,7 @@ class Auto(Fixed):
     """
 
     @property
-    def fewest(self) -> int:
+    def min_repeats(self) -> int:
         """Return how many repeats it makes where the first look is the last."""
         first = math.ceil(LEAST_BLOCKS / self._step) * self._step
         return self._after(first, self.study.repeats)
@@ -46,7 +47,7 @@ class Auto(Fixed):
             found += [cell for block in plot[:needed] for cell in block]
         return found
 
-    def wide(self, index: Index) -> list[Wide]:
+    def wide(self, index: Index) -> list[WideInterval]:
         """Return the cases with good runs whose reported interval is wider than the study wants."""
         found = []
         for first, times in (one for plot in self.plots for one in _times(plot, index)):
@@ -57,7 +58,7 @@ class Auto(Fixed):
             if interval.low is not None and interval.high is not None:
                 width = (interval.high - interval.low) / interval.mid
             if width is None or width > self._width:
-                found.append(Wide(cell=first, width=width, runs=len(times)))
+                found.append(WideInterval(cell=first, width=width, runs=len(times)))
         return found
 
     @property
@@ -82,12 +83,14 @@ class Auto(Fixed):
 
     def _after(self, number: int, most: int) -> int:
         """Return how many blocks there are in the end where so many were narrow enough."""
-        return min(most, math.ceil((number + EXTRA) / self._step) * self._step)
+        return min(most, math.ceil((number + EXTRA_BLOCKS) / self._step) * self._step)
 
     def _narrow(self, blocks: Sequence[Sequence[Cell]], index: Index) -> bool:
         """Return whether these blocks alone make every interval narrow enough to stop."""
         return all(
-            width_of(times, LOOK) <= self._width for _, times in _times(blocks, index) if times
+            width_of(times, STOPPING_LEVEL) <= self._width
+            for _, times in _times(blocks, index)
+            if times
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.model import Cell, Run
+from bench.records.results import Run
+from bench.records.study import Cell
 
 
 class Estimate:

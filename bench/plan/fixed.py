@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bench.canonical import digest
+from bench.digests import digest
 from bench.errors import StudyError
-from bench.model import Case, Cell, Study
 from bench.plan.order import plots
-from bench.store import Index
+from bench.plan.progress import Index
+from bench.records.study import Case, Cell, Study
 
 
-class Wide(msgspec.Struct, frozen=True, kw_only=True):
+class WideInterval(msgspec.Struct, frozen=True, kw_only=True):
     """A case whose interval is wider than the study wants: the cell of its first repeat, the
     ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has."""
 
@@ -85,7 +85,7 @@ class Fixed:
         self.cells.append(cell)
 
     @property
-    def fewest(self) -> int:
+    def min_repeats(self) -> int:
         """Return how many repeats the plan makes at least."""
         return self.study.repeats
 
@@ -111,7 +111,7 @@ class Fixed:
         planned = self.planned(index, session)
         return next((cell for cell in planned if not self._done(cell, index, session)), None)
 
-    def wide(self, index: Index) -> list[Wide]:
+    def wide(self, index: Index) -> list[WideInterval]:
         """Return the cases whose interval is wider than the study wants; a fixed plan asks not."""
         return []
 

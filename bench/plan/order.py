@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 
-from bench.model import Study
+from bench.records.study import Study
 
 Block = list[int]  # positions of cases in the study
 

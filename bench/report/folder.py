@@ -6,28 +6,28 @@ import os
 import secrets
 from pathlib import Path
 
-from bench.analysis.results import Overview
+from bench.analysis.study_types import StudyAnalysis
 from bench.errors import StorageFailed
 
 
-def write(overview: Overview, folder: Path) -> Path:
+def write(overview: StudyAnalysis, folder: Path) -> Path:
     """Write the report into ``folder`` and return its page, ``index.html``.
 
     Beside it lie ``report.md``, ``runs.csv``, ``cells.csv`` and ``figures/*.svg|png``; a file is
     replaced as a whole. StorageFailed where the folder cannot be written.
     """
-    from bench.report import figures, html, markdown, sheets
+    from bench.report import figures, markdown, page, tables
 
     drawn = figures.draw(overview)
     files: dict[str, bytes] = {
-        "runs.csv": sheets.runs(overview).encode(),
-        "cells.csv": sheets.cells(overview).encode(),
+        "runs.csv": tables.runs(overview).encode(),
+        "cells.csv": tables.cells(overview).encode(),
         "report.md": markdown.render(overview, drawn).encode(),
     }
     for one in drawn:
         files[f"figures/{one.name}.svg"] = one.svg.encode()
         files[f"figures/{one.name}.png"] = one.png
-    files["index.html"] = html.render(overview, drawn).encode()  # last: it speaks of the others
+    files["index.html"] = page.render(overview, drawn).encode()  # last: it speaks of the others
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analysis.results import CellSummary, Overview
-from bench.report import trust, words
+from bench.analysis.runs.types import CellSummary
+from bench.analysis.study_types import StudyAnalysis
+from bench.report import caveats, format
 from bench.report.figures import Figure
 
 
-def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
+def render(overview: StudyAnalysis, figures: Sequence[Figure] = ()) -> str:
     """Return the report's text; pictures are linked by their relative place."""
-    parts = [f"# {_safe(overview.title)}", _safe(words.counts(overview)) + "."]
-    parts.append("\n".join(f"- {_safe(line)}" for line in words.headline(overview)))
+    parts = [f"# {_safe(overview.title)}", _safe(format.counts(overview)) + "."]
+    parts.append("\n".join(f"- {_safe(line)}" for line in format.headline(overview)))
     parts += [
         "## Is it the same work?",
-        _safe(words.equality(overview.verdicts)),
+        _safe(format.equality(overview.verdicts)),
         _verdicts(overview),
     ]
     parts += ["## Cells", _cells(overview)]
-    parts.append("\n".join(f"- {_safe(words.made(one))}" for one in overview.made))
-    parts.append("\n".join(f"- {_safe(line)}" for line in trust.sentences(overview)))
-    parts.append(_safe(f"Tested: {trust.tested(overview)}") if overview.cells else "")
+    parts.append("\n".join(f"- {_safe(format.made(one))}" for one in overview.made))
+    parts.append("\n".join(f"- {_safe(line)}" for line in caveats.sentences(overview)))
+    parts.append(_safe(f"Tested: {caveats.tested(overview)}") if overview.cells else "")
     parts += [
         f"## {_safe(one.title)}\n\n![{_safe(one.alt)}](figures/{one.name}.svg)\n\n"
         f"{_safe(one.caption)}"
@@ -29,8 +30,8 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
     ]
     if overview.losses:
         parts += ["## What added workers are lost to"]
-        parts += ["\n".join(f"- {_safe(line)}" for line in words.losses(overview))]
-        parts += ["\n".join(f"- {_safe(note)}" for note in words.loss_notes(overview))]
+        parts += ["\n".join(f"- {_safe(line)}" for line in format.losses(overview))]
+        parts += ["\n".join(f"- {_safe(note)}" for note in format.loss_notes(overview))]
     parts += ["## Machines and versions", _facts(overview)]
     lost = [row for row in overview.runs if not row.counted]
     if lost:
@@ -41,7 +42,7 @@ def render(overview: Overview, figures: Sequence[Figure] = ()) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _verdicts(overview: Overview) -> str:
+def _verdicts(overview: StudyAnalysis) -> str:
     """Return one row a comparison, and what is noted on each."""
     rows, notes = [], []
     for one in overview.verdicts:
@@ -49,7 +50,7 @@ def _verdicts(overview: Overview) -> str:
         checks = [
             f"{c.name} {c.difference:.2g} apart ({c.tolerance:.2g} allowed)" for c in one.checks
         ]
-        rows.append([what, words.word(one), "; ".join(one.reasons), "; ".join(checks)])
+        rows.append([what, format.word(one), "; ".join(one.reasons), "; ".join(checks)])
         notes += [f"- {_safe(what)}: {_safe(note)}" for note in one.notes]
     if not rows:
         return ""
@@ -57,7 +58,7 @@ def _verdicts(overview: Overview) -> str:
     return "\n\n".join([table, "\n".join(notes)]) if notes else table
 
 
-def _cells(overview: Overview) -> str:
+def _cells(overview: StudyAnalysis) -> str:
     """Return one row a cell."""
     labels = {curve.id: curve for curve in overview.curves}
     rows = []
@@ -70,12 +71,12 @@ def _cells(overview: Overview) -> str:
                 str(one.workers),
                 str(one.counts.ok),
                 str(one.counts.failed + one.counts.timeout),
-                words.middle(one.seconds, "s"),
-                words.span(one.seconds, "s"),
-                words.percent(one.cv),
-                trust.work(one),
-                words.middle(point.speedup),
-                words.percent(point.efficiency.mid if point.efficiency else None),
+                format.middle(one.seconds, "s"),
+                format.span(one.seconds, "s"),
+                format.percent(one.cv),
+                caveats.work(one),
+                format.middle(point.speedup),
+                format.percent(point.efficiency.mid if point.efficiency else None),
                 _phases(one),
             ]
         )
@@ -85,14 +86,14 @@ def _cells(overview: Overview) -> str:
 
 def _phases(one: CellSummary) -> str:
     """Return the medians of a cell's phases in one text."""
-    return ", ".join(f"{share.name} {words.seconds(share.seconds)}" for share in one.phases)
+    return ", ".join(f"{share.name} {format.seconds(share.seconds)}" for share in one.phases)
 
 
-def _facts(overview: Overview) -> str:
+def _facts(overview: StudyAnalysis) -> str:
     """Return machines, versions and study facts as a list."""
     lines = [
         f"- machine `{m.digest[:12]}`: {_safe(m.cpu_model)}, {m.cores} cores, "
-        f"{words.memory(m.memory)}, {_safe(m.os)}"
+        f"{format.memory(m.memory)}, {_safe(m.os)}"
         for m in overview.machines
     ]
     lines += [f"- {_safe(f.name)}: {_safe(f.value)}" for f in (*overview.versions, *overview.facts)]

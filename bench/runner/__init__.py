@@ -1,6 +1,6 @@
 """Run a study: check -> open -> submit -> collect -> store -> close or adapt."""
 
-from bench.runner.campaign import Listener, Tally, run
-from bench.runner.prepare import Prepared, prepare
+from bench.runner.campaign import CampaignSummary, Listener, run
+from bench.runner.preflight import PreparedStudy, prepare
 
-__all__ = ["Listener", "Prepared", "Tally", "prepare", "run"]
+__all__ = ["Listener", "PreparedStudy", "CampaignSummary", "prepare", "run"]

@@ -9,19 +9,23 @@ from typing import Protocol
 import msgspec
 
 from bench.contracts import Adaptable, Cluster, Environment
-from bench.engines.execution import scrub
 from bench.errors import LaunchFailed, Stopped
 from bench.ids import new_id, utc_now
-from bench.model import Case, Cell, ClusterLine, Need, Owner, Run, Session, Started, StoppedLine
-from bench.places import FileLock, machine_lock, session_lock
+from bench.locks import FileLock, machine_lock, session_lock
 from bench.plan import Fixed
-from bench.runner import sweep
+from bench.plan.progress import Index
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.results import ClusterLine, Run, Session, Started, StoppedLine
+from bench.records.study import Case, Cell
+from bench.runner import cleanup
 from bench.runner.execute import execute
-from bench.runner.prepare import Prepared, need
+from bench.runner.preflight import PreparedStudy, need
+from bench.runner.run_record import Attempt, cluster_phases, unstarted
 from bench.runner.session import new_session
-from bench.runner.verdict import Attempt, cluster_phases, unstarted
-from bench.store import Index, Journal, Results, Store
-from bench.units import plural
+from bench.store.folder import Store
+from bench.store.journal import Journal
+from bench.store.reader import Results
+from bench.text import plural, redact
 
 REASON = 1000  # characters, at most, of why a cluster did not come up
 
@@ -48,7 +52,7 @@ class Listener(Protocol):
         """Something happened that the user may want to know."""
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class CampaignSummary(msgspec.Struct, kw_only=True):
     """How a session ended: its runs by status, the planned cells that are still to run (``left``)
     and those given up without a good run (``lost``), skipped ones apart."""
 
@@ -62,7 +66,7 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 def run(
-    prepared: Prepared,
+    prepared: PreparedStudy,
     store: Store,
     listener: Listener,
     *,
@@ -70,16 +74,16 @@ def run(
     retry_failed: bool = False,
     max_time: float | None = None,
     where: Callable[[Cell], bool] = lambda cell: True,
-) -> Tally:
+) -> CampaignSummary:
     """Run what is not done of a study, and return how it went.
 
     ``new`` begins a new campaign of the same cells, ``retry_failed`` gives failed ones one more
     attempt, ``max_time`` (seconds) replaces the study's limit, ``where`` selects cells.
 
-    Raises EnvironmentUnfit (nothing was started), StoreError, StorageFailed, or Stopped when
+    Raises UnsuitableEnvironment (nothing was started), StoreError, StorageFailed, or Stopped when
     the time is over; KeyboardInterrupt is passed on when everything is stopped.
     """
-    prepared.refuse()
+    prepared.raise_if_unfit()
     with store.locked():
         results = store.read()
         for text in results.warnings:
@@ -90,12 +94,12 @@ def run(
         session = new_session(prepared.study, prepared.folder, campaign)
         lock = session_lock(session.session)
         lock.acquire()
-        kept = sweep.keep(session.session, prepared.study)
+        kept = cleanup.keep(session.session, prepared.study)
         work: _Campaign | None = None
         journal = store.journal(session)
         try:
             runs = results.of_campaign(campaign) if campaign else []
-            index = Index(runs, sweep.crashes(results, campaign) if campaign else ())
+            index = Index(runs, cleanup.crashes(results, campaign) if campaign else ())
             plan = prepared.plan(retry=index if retry_failed else None)
             limit = max_time if max_time is not None else prepared.study.limit_time
             spent = sum(sum(one.phases.values()) for one in runs)
@@ -112,11 +116,11 @@ def run(
             lock.remove()
 
 
-def _clean(prepared: Prepared, store: Store, results: Results, listener: Listener) -> None:
-    for leftover in sweep.leftovers(results, prepared.environments.values()):
+def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Listener) -> None:
+    for leftover in cleanup.leftovers(results, prepared.environments.values()):
         listener.note(f"removing {leftover.describe()}")
         leftover.remove()
-    sweep.discard(store, sweep.orphans(store, results))
+    cleanup.discard(store, cleanup.orphans(store, results))
 
 
 def _tell_given_up(plan: Fixed, index: Index, listener: Listener) -> None:
@@ -135,7 +139,7 @@ class _Campaign:
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: PreparedStudy,
         store: Store,
         journal: Journal,
         session: Session,
@@ -150,12 +154,14 @@ class _Campaign:
         self._index = index
         self._listener = listener
         self._end = end
-        self._tally = Tally(session=session.session)
+        self._tally = CampaignSummary(session=session.session)
         self._open: _Open | None = None
         self.unclosed = False  # whether a cluster may be left, for cleanup with these settings
         self._count = 0
 
-    def run(self, plan: Fixed, wanted: Sequence[Cell], where: Callable[[Cell], bool]) -> Tally:
+    def run(
+        self, plan: Fixed, wanted: Sequence[Cell], where: Callable[[Cell], bool]
+    ) -> CampaignSummary:
         """Run these cells of the plan, one after the other, and what it adds to them."""
         session = self._session.session
         try:
@@ -221,7 +227,7 @@ class _Campaign:
             try:
                 cluster = self._cluster(environment, attempt)
             except LaunchFailed as error:
-                run = unstarted(attempt, "failed", scrub(str(error), REASON))
+                run = unstarted(attempt, "failed", redact(str(error), REASON))
                 self._journal.write(run)
                 return run
             run = self._submit(cluster, attempt)
@@ -259,7 +265,7 @@ class _Campaign:
             )
         except LaunchFailed as error:  # a host was lost before the job ran
             self._store.discard(attempt.run)
-            run = unstarted(attempt, "failed", scrub(str(error), REASON))
+            run = unstarted(attempt, "failed", redact(str(error), REASON))
         except (KeyboardInterrupt, Stopped) as stop:
             reason = str(stop) or "stopped by the user"
             self._journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))
@@ -286,7 +292,7 @@ class _Campaign:
         attempt.cluster = current.id
         return current
 
-    def _opening(self, environment: Environment, name: str, wanted: Need) -> _Open:
+    def _opening(self, environment: Environment, name: str, wanted: ClusterSpec) -> _Open:
         self._count += 1
         identity = f"c{self._count}"
         study, session = self._prepared.study.name, self._session.session
@@ -298,7 +304,7 @@ class _Campaign:
         self._tell(self._open, "open")
         return self._open
 
-    def _adapt(self, current: _Open, wanted: Need) -> None:
+    def _adapt(self, current: _Open, wanted: ClusterSpec) -> None:
         assert isinstance(current.cluster, Adaptable)  # ``serves`` has seen to it
         try:
             current.cluster.adapt(wanted)
@@ -349,10 +355,10 @@ class _Open(msgspec.Struct, kw_only=True):
 
     id: str
     environment: str
-    need: Need
+    need: ClusterSpec
     cluster: Cluster
 
-    def serves(self, environment: str, wanted: Need, reuse: bool) -> bool:
+    def serves(self, environment: str, wanted: ClusterSpec, reuse: bool) -> bool:
         """Return whether it can become what is wanted."""
         if environment != self.environment or not reuse:
             return False

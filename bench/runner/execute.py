@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench.contracts import Cluster, Execution, MetricSource, Outcome, Witness
+from bench.contracts import Cluster, Execution, MetricSource, Outcome, ReportsEvents
 from bench.errors import Stopped, StorageFailed
-from bench.model import Job, Mark, Run
-from bench.runner.verdict import Attempt, judge
-from bench.store import Store
-from bench.telemetry import contention
-from bench.telemetry.benchlog import event_of
+from bench.records.cluster import Job
+from bench.records.results import Run, RunEvent
+from bench.run_files import contention
+from bench.run_files.workload_log import event_of
+from bench.runner.run_record import Attempt, judge
+from bench.store.folder import Store
 
 SLICE = 1.0  # seconds between looks at the limits while a run works
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -71,8 +72,8 @@ def execute(
     return run
 
 
-def _happened(sources: Sequence[MetricSource]) -> tuple[Mark, ...]:
-    return tuple(mark for one in sources if isinstance(one, Witness) for mark in one.marks())
+def _happened(sources: Sequence[MetricSource]) -> tuple[RunEvent, ...]:
+    return tuple(mark for one in sources if isinstance(one, ReportsEvents) for mark in one.marks())
 
 
 def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from bench.directories import host_id
 from bench.ids import new_id, utc_now
-from bench.model import Session, Study
-from bench.places import host_id
+from bench.records.results import Session
+from bench.records.study import Study
 
 PACKAGES = ("numpy", "pyspark", "tensorflow-cpu", "tensorflow", "pyarrow")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from bench.errors import StudyError
-from bench.model import SAMPLING, Study
+from bench.records.study import SAMPLING, Study
 from bench.study import values
 from bench.study.environments import DEFAULTS, Kinds, environments
 from bench.study.expand import Work, expand

@@ -9,11 +9,12 @@ from typing import cast
 
 import msgspec
 
-from bench.canonical import show
 from bench.errors import StudyError, nearest
-from bench.model import EnvironmentSpec, Scalar, Shape
+from bench.records.study import EnvironmentSpec, Shape
+from bench.records.values import Scalar
 from bench.study import values
 from bench.study.table import Table
+from bench.text import quote
 
 Kinds = Mapping[str, type[msgspec.Struct]]
 Axes = Mapping[str, tuple[Scalar, ...]]
@@ -55,7 +56,7 @@ def environments(top: Table, sites: Mapping[str, Table], kinds: Kinds) -> list[E
         if one.spec.name in found:
             raise entry.wrong(
                 "name" if "name" in entry.data else "",
-                f"{show(one.spec.name)} is the name of two environments",
+                f"{quote(one.spec.name)} is the name of two environments",
                 "give each a name of its own",
             )
         found[one.spec.name] = one
@@ -104,7 +105,7 @@ def _known(choice: Iterable[str], what: str) -> values.Convert[str]:
         if not isinstance(value, str) or value not in choice:
             near = nearest(value, choice) if isinstance(value, str) else ""
             words = ", ".join(choice) or "none"
-            raise ValueError(f"{what} {show(value)} is unknown; {near} allowed: {words}")
+            raise ValueError(f"{what} {quote(value)} is unknown; {near} allowed: {words}")
         return value
 
     return convert
@@ -159,7 +160,7 @@ def _settings_error(
             'or { keyring = "SERVICE/USER" }'
         )
     elif isinstance(merged.data.get(key), (str, int, float)):  # in a table there may be a secret
-        text = f"{show(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
+        text = f"{quote(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
     head, dot, rest = key.partition(".")
     return StudyError(f"{merged.place(head)}{dot}{rest}: {text}")
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
-from bench.canonical import digest, show
+from bench.digests import digest
 from bench.errors import StudyError
-from bench.model import Case, Dataset, Scalar, Shape
+from bench.records.study import Case, Dataset, Shape
+from bench.records.values import Scalar
 from bench.study.environments import Axes, Environment
 from bench.study.workloads import Data, Workload
+from bench.text import quote
 
 MOST_CASES = 10_000
 
@@ -85,7 +87,7 @@ def _pairs(
             reason = f"kind {environment.spec.kind} does not run {engine}"
             if workload.on is not None:
                 raise StudyError(
-                    f"{workload.place}.on: {workload.label} cannot run on {show(name)}: {reason}",
+                    f"{workload.place}.on: {workload.label} cannot run on {quote(name)}: {reason}",
                     remedy="take it out of `on`",
                 )
             found.unplanned.append(f"{workload.label} on {name}: {reason}")
@@ -187,5 +189,5 @@ def _identity(case: Case, environment: Environment) -> str:
 
 def _described(case: Case) -> str:
     """Name a case for a person: label, environment and factors."""
-    taken = ", ".join(f"{path} = {show(value)}" for path, value in case.factors.items())
+    taken = ", ".join(f"{path} = {quote(value)}" for path, value in case.factors.items())
     return f"{case.workload} on {case.environment} ({taken})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from bench.canonical import show
-from bench.model import LEAST_BLOCKS, Order
+from bench.records.study import LEAST_BLOCKS, Order
 from bench.study import values
 from bench.study.table import Table
+from bench.text import quote
 from bench.units import MOST
 
 BY_WIDTH = "{ width = 0.05, at_most = 20 }"
@@ -40,8 +40,8 @@ def _order(value: object) -> Order:
     for choice in get_args(Order):
         if value == choice:
             return choice  # type: ignore[no-any-return]
-    words = ", ".join(show(choice) for choice in get_args(Order))
-    raise ValueError(f"{show(value)} is not allowed; one of {words} is")
+    words = ", ".join(quote(choice) for choice in get_args(Order))
+    raise ValueError(f"{quote(value)} is not allowed; one of {words} is")
 
 
 def _repeats(top: Table, default: int) -> Repeats:
@@ -57,7 +57,7 @@ def _count(value: object) -> int:
     """Take a number of runs."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
         raise ValueError(
-            f"{show(value)} is not allowed; a whole number from 1 on is, or {BY_WIDTH}"
+            f"{quote(value)} is not allowed; a whole number from 1 on is, or {BY_WIDTH}"
         )
     return value
 
@@ -67,7 +67,7 @@ def _width(value: object) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not good or not 0 < value <= 1:  # type: ignore[operator]
         raise ValueError(
-            f"{show(value)} is not allowed; the interval's width (high end - low end) as a share "
+            f"{quote(value)} is not allowed; the interval's width (high end - low end) as a share "
             "of its middle is, above 0 up to 1: 0.05 is 5 %"
         )
     return float(value)  # type: ignore[arg-type]

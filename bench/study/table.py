@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bench.canonical import show
 from bench.errors import StudyError, nearest
 from bench.study import values
 from bench.study.values import Convert
+from bench.text import quote
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Table:
         """Return the table below a key (empty where there is none)."""
         value = self.data.get(key, {})
         if not isinstance(value, dict):
-            raise self.wrong(key, f"{show(value)} is not allowed", f"a table is: [{key}]")
+            raise self.wrong(key, f"{quote(value)} is not allowed", f"a table is: [{key}]")
         return Table(*self.where(key), value)
 
     def tables(self, key: str) -> dict[str, Table]:
@@ -86,7 +86,7 @@ class Table:
         """Return the entries of a required array of tables; they are counted from 1."""
         value = self.data.get(key, [])
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-            raise self.wrong(key, f"{show(value)} is not allowed", f"[[{key}]] is")
+            raise self.wrong(key, f"{quote(value)} is not allowed", f"[[{key}]] is")
         if not value:
             raise self.wrong(key, "missing", f"a study has at least one [[{key}]]")
         return [Table(self.file, f"{key}[{at}]", entry) for at, entry in enumerate(value, start=1)]

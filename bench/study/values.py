@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from bench.canonical import show
+from bench.text import quote
 from bench.units import MOST, format_duration, parse_duration, parse_memory
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ def whole(least: int) -> Convert[int]:
 
     def convert(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-            raise ValueError(f"{show(value)} is not allowed; a whole number from {least} on is")
+            raise ValueError(f"{quote(value)} is not allowed; a whole number from {least} on is")
         return value
 
     return convert
@@ -32,7 +32,7 @@ def whole(least: int) -> Convert[int]:
 def seed(value: object) -> int:
     """Take a whole number of either sign."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST:
-        raise ValueError(f"{show(value)} is not allowed; a whole number is")
+        raise ValueError(f"{quote(value)} is not allowed; a whole number is")
     return value
 
 
@@ -40,21 +40,21 @@ def positive(value: object) -> float:
     """Take a number above 0."""
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not good or not 0 < value <= MOST:  # type: ignore[operator]
-        raise ValueError(f"{show(value)} is not allowed; a number above 0 is")
+        raise ValueError(f"{quote(value)} is not allowed; a number above 0 is")
     return float(value)  # type: ignore[arg-type]
 
 
 def flag(value: object) -> bool:
     """Take true or false."""
     if not isinstance(value, bool):
-        raise ValueError(f"{show(value)} is not allowed; true or false is")
+        raise ValueError(f"{quote(value)} is not allowed; true or false is")
     return value
 
 
 def text(value: object) -> str:
     """Take text of one line that is not blank."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise ValueError(f"{show(value)} is not allowed; one line of text is")
+        raise ValueError(f"{quote(value)} is not allowed; one line of text is")
     return value
 
 
@@ -62,7 +62,7 @@ def name(value: object) -> str:
     """Take a name: letters, digits, dot, underscore and hyphen."""
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         raise ValueError(
-            f"{show(value)} is not allowed; a name of letters, digits, '.', '_' and '-' is"
+            f"{quote(value)} is not allowed; a name of letters, digits, '.', '_' and '-' is"
         )
     return value
 
@@ -72,7 +72,7 @@ def setting(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, (str, int, float)):
-        raise ValueError(f"{show(value)} is not allowed; text, a number or true or false is")
+        raise ValueError(f"{quote(value)} is not allowed; text, a number or true or false is")
     return str(value)
 
 
@@ -81,8 +81,8 @@ def one_of(*choices: str) -> Convert[str]:
 
     def convert(value: object) -> str:
         if value not in choices:
-            words = " or ".join(show(choice) for choice in choices)
-            raise ValueError(f"{show(value)} is not allowed; {words} is")
+            words = " or ".join(quote(choice) for choice in choices)
+            raise ValueError(f"{quote(value)} is not allowed; {words} is")
         return str(value)
 
     return convert
@@ -92,7 +92,7 @@ def above_zero(value: object) -> float:
     """Take a duration above 0, in seconds."""
     seconds = parse_duration(value)
     if seconds == 0:
-        raise ValueError(f"{show(value)} is not allowed; a duration above 0 is")
+        raise ValueError(f"{quote(value)} is not allowed; a duration above 0 is")
     return seconds
 
 
@@ -103,7 +103,7 @@ def duration_within(least: float, most: float) -> Convert[float]:
         seconds = parse_duration(value)
         if not least <= seconds <= most:
             ends = f"{format_duration(least)} to {format_duration(most)}"
-            raise ValueError(f"{show(value)} is not allowed; a duration from {ends} is")
+            raise ValueError(f"{quote(value)} is not allowed; a duration from {ends} is")
         return seconds
 
     return convert
@@ -121,5 +121,7 @@ def several(convert: Convert[T], value: object) -> tuple[T, ...]:
     taken = tuple(convert(entry) for entry in given)
     for position, entry in enumerate(taken):
         if entry in taken[:position]:
-            raise ValueError(f"{show(given[position])} is listed twice; each value once is allowed")
+            raise ValueError(
+                f"{quote(given[position])} is listed twice; each value once is allowed"
+            )
     return taken

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from bench.canonical import show
 from bench.errors import WorkloadError, nearest
-from bench.manifest import BuiltIn, Manifest
-from bench.model import Scalar, StagesMode
+from bench.records.study import StagesMode
+from bench.records.values import Scalar
+from bench.records.workload import BuiltIn, Manifest
 from bench.study import values
 from bench.study.environments import Axes
 from bench.study.table import Table
+from bench.text import quote
 
 Find = Callable[[str, Path], Manifest]
 
@@ -56,7 +57,7 @@ def workloads(
             if one.label in found:
                 raise entry.wrong(
                     "name" if "name" in entry.data else "use",
-                    f"{show(one.label)} is the label of two workloads",
+                    f"{quote(one.label)} is the label of two workloads",
                     "give each a `name` of its own",
                 )
             found[one.label] = one
@@ -112,7 +113,7 @@ def _on(entry: Table, environments: tuple[str, ...]) -> tuple[str, ...] | None:
             near = nearest(name, environments)
             raise entry.wrong(
                 "on",
-                f"environment {show(name)} is unknown",
+                f"environment {quote(name)} is unknown",
                 f"{near} allowed: {', '.join(environments)}",
             )
     return chosen
@@ -149,7 +150,7 @@ def _dataset_names(
             near = nearest(name, choice)
             raise entry.wrong(
                 "dataset",
-                f"{show(name)} is no dataset of {manifest.name} or of the study",
+                f"{quote(name)} is no dataset of {manifest.name} or of the study",
                 f"{near} allowed: {', '.join(choice) or 'none'}",
             )
     return chosen
@@ -185,7 +186,7 @@ def _base(table: Table, name: str, manifest: Manifest, generator: str | None) ->
         near = nearest(generator, known)
         raise table.wrong(
             "generator",
-            f"{show(generator)} is no generator of {manifest.name}",
+            f"{quote(generator)} is no generator of {manifest.name}",
             f"{near} allowed: {', '.join(known) or 'none'}",
         )
     return known[generator]

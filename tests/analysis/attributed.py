@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.attribution import PARTS, Attribution, attribute
-from bench.sparklog import SparkLog
+from bench.analysis.attribution.attribution import PARTS, Attribution, attribute
+from bench.records.spark_log import SparkLog
 
 
 def whole(log: SparkLog, slots: int, **launch: Any) -> Attribution:

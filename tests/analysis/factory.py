@@ -11,22 +11,9 @@ from typing import Any
 
 import msgspec
 
-from bench.model import (
-    Case,
-    Cell,
-    Dataset,
-    Digests,
-    EnvironmentSpec,
-    Machine,
-    Quality,
-    Run,
-    Scalar,
-    Session,
-    Shape,
-    StageTime,
-    Study,
-    Vector,
-)
+from bench.records.results import Digests, Machine, Quality, Run, Session, StageTime, Vector
+from bench.records.study import Case, Cell, Dataset, EnvironmentSpec, Shape, Study
+from bench.records.values import Scalar
 
 ENGINES = {"spark-logreg": "spark", "tensorflow-logreg": "tensorflow"}
 PARAMS: Mapping[str, Scalar] = {"tolerance": 1e-10, "regularization": 0.01, "max_iterations": 500}

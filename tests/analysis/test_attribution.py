@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.attribution import WORK, Attribution, attribute, gap
-from bench.telemetry.eventlog import read
+from bench.analysis.attribution.attribution import WORK, Attribution, attribute, gap
+from bench.run_files.spark_event_log import read
 from tests.analysis.attributed import adds_up, seconds, whole
 from tests.eventlogs import EPOCH, Job, Stage, Task, build, even, with_straggler
 
-LOGS = Path(__file__).parents[1] / "telemetry" / "eventlogs"
+LOGS = Path(__file__).parents[1] / "run_files" / "eventlogs"
 REAL = [
     "spark-3.5.9.zstd",
     "spark-4.1.4.zstd",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import sparklog
-from bench.analysis.attribution import attribute, gap
+from bench.analysis.attribution.attribution import attribute, gap
 from bench.cli.attributed import attribution, case_of
-from bench.model import Run
-from bench.store import Store
-from bench.telemetry import benchlog, eventlog
+from bench.records import spark_log
+from bench.records.results import Run
+from bench.run_files import spark_event_log, workload_log
+from bench.store.folder import Store
 from tests.campaigns import campaign
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
@@ -38,7 +38,7 @@ worker = { cores = 1, memory = "1 GiB" }
 
 def window(log: Path) -> tuple[float, float]:
     """Return when the driver said ready and end, in seconds since the epoch."""
-    events = [benchlog.event_of(line) for line in log.read_bytes().splitlines()]
+    events = [workload_log.event_of(line) for line in log.read_bytes().splitlines()]
     at = {event.event: event.wall_ns / 1e9 for event in events if event is not None}
     return at["ready"], at["end"]
 
@@ -77,7 +77,7 @@ def of_spark(store: Store, runs: list[Run]) -> None:
     found = {}
     for run in runs:
         folder = store.root / run.run
-        log = eventlog.read(folder / sparklog.FILE)
+        log = spark_event_log.read(folder / spark_log.FILE)
         assert log.partial == ""
         begin, end = window(folder / "driver.log")
         found[run.cell.workers] = it = attribute(log, begin, end, run.cell.workers)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.attribution import Rank, attribute_tensorflow
-from bench.model import StageTime
+from bench.analysis.attribution.attribution import Rank, attribute_tensorflow
+from bench.records.results import StageTime
 from tests.analysis.attributed import adds_up, seconds
 
 

@@ -7,15 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.analysis.overview import overview, representatives
-from bench.analysis.results import Overview, Verdict
-from bench.model import Case, Dataset, Run, Shape, Vector
+from bench.analysis.comparison.types import Verdict
+from bench.analysis.study import overview, representatives
+from bench.analysis.study_types import StudyAnalysis
+from bench.records.results import Run, Vector
+from bench.records.study import Case, Dataset, Shape
 from tests.analysis.factory import QUALITY, Maker, case, digest, failed, samples, session, study
 
 SPARK, TF = "spark-logreg", "tensorflow-logreg"
 
 
-def of(left: Case, right: Case, **changes: Any) -> tuple[Overview, Verdict]:
+def of(left: Case, right: Case, **changes: Any) -> tuple[StudyAnalysis, Verdict]:
     """Return the overview and verdict of two cases with two runs each; ``changes`` to right's."""
     make = Maker()
     runs = [make.run(left, 10.0 + i, i) for i in range(2)]

@@ -8,17 +8,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.analysis import interleaving
-from bench.analysis.overview import overview
-from bench.analysis.results import Overview, Verdict
-from bench.model import Case, Machine, Run
-from bench.report import html, markdown, text
+from bench.analysis.comparison.types import Verdict
+from bench.analysis.statistics import interleaving
+from bench.analysis.study import overview
+from bench.analysis.study_types import StudyAnalysis
+from bench.records.results import Machine, Run
+from bench.records.study import Case
+from bench.report import markdown, terminal
+from bench.report import page as html
 from tests.analysis.factory import MACHINE, QUALITY, Maker, case, digest, session
 
 SPARK, TF = "spark-logreg", "tensorflow-logreg"
 
 
-def across(found: Overview) -> Verdict:
+def across(found: StudyAnalysis) -> Verdict:
     """Return the verdict on the pair."""
     return next(one for one in found.verdicts if one.scope == "across")
 
@@ -35,7 +38,7 @@ def pair(
     ]
 
 
-def judged(runs: Sequence[Run], *machines: Machine, allow: Sequence[str] = ()) -> Overview:
+def judged(runs: Sequence[Run], *machines: Machine, allow: Sequence[str] = ()) -> StudyAnalysis:
     """Return the overview of runs of the two example workloads."""
     return overview([session([case(SPARK), case(TF)])], machines, runs, allow=allow)
 
@@ -159,10 +162,10 @@ def test_a_difference_is_accepted_by_name_and_said_everywhere(
     assert note == (True, "accepted by the reader")
     assert [one.accepted for one in found.ratios] == [(name,)]
     told = f"accepted by the reader: {name}"
-    for page in (html.render(found), markdown.render(found), text.summary_text(found)):
+    for page in (html.render(found), markdown.render(found), terminal.summary_text(found)):
         assert told in page
         assert "found the same model on the same data" not in page
-    assert told in text.summary_text(found).splitlines()[-1]
+    assert told in terminal.summary_text(found).splitlines()[-1]
 
 
 def test_accepting_one_difference_leaves_the_others() -> None:

@@ -17,12 +17,13 @@ import numpy.typing as npt
 import pytest
 from scipy.special import stdtrit
 
-from bench.analysis import scaling, summary
-from bench.analysis.results import Interval, RunValue
-from bench.model import LEAST_BLOCKS
+from bench.analysis.runs.types import RunValue
+from bench.analysis.statistics import interval, ratio
+from bench.analysis.statistics.types import Interval
 from bench.plan import Auto
-from bench.plan.auto import EXTRA, LOOK, width_of
-from bench.store import Index
+from bench.plan.auto import EXTRA_BLOCKS, STOPPING_LEVEL, width_of
+from bench.plan.progress import Index
+from bench.records.study import LEAST_BLOCKS
 from tests.analysis.factory import Maker, case, session
 
 pytestmark = pytest.mark.slow
@@ -52,14 +53,16 @@ def holds(found: Interval | None, truth: float) -> bool:
 def test_intervals_of_times(noise: str, n: int) -> None:
     rng = np.random.default_rng([n, 1])
     times = TRUTH * np.exp(0.05 * NOISE[noise](rng, (CAMPAIGNS, n)))
-    share = np.mean([holds(summary.estimate(row), TRUTH) for row in times.tolist()])
+    share = np.mean([holds(interval.estimate(row), TRUTH) for row in times.tolist()])
     assert LOW <= share <= HIGH
 
 
 # Repeats by width: the number of runs depends on the runs.
 
 
-def lengths(logs: Array, width: float, level: float = LOOK, extra: int = EXTRA) -> list[int]:
+def lengths(
+    logs: Array, width: float, level: float = STOPPING_LEVEL, extra: int = EXTRA_BLOCKS
+) -> list[int]:
     """Return how many blocks each campaign makes; ``logs`` are (campaigns, cells, most blocks).
 
     The rule of ``Auto`` in array form; another level and extra blocks show what these are for.
@@ -85,7 +88,7 @@ def by_width(noise: str, ratio: float, most: int, level: float, extra: int) -> t
     logs = width * ratio * NOISE[noise](rng, (CAMPAIGNS, 1, most))
     hits, narrow = [], []
     for row, n in zip(np.exp(logs[:, 0]).tolist(), lengths(logs, width, level, extra), strict=True):
-        found = summary.estimate(row[:n])
+        found = interval.estimate(row[:n])
         hits.append(holds(found, 1.0))
         if n < most and found is not None and found.low is not None and found.high is not None:
             narrow.append((found.high - found.low) / found.mid <= width)
@@ -95,15 +98,15 @@ def by_width(noise: str, ratio: float, most: int, level: float, extra: int) -> t
 @pytest.mark.parametrize("noise", NOISE)
 @pytest.mark.parametrize("most", [6, 20, 60])
 def test_intervals_where_repeats_end_by_width(noise: str, most: int) -> None:
-    for ratio in (0.16, 0.3, 0.6, 1.2):
-        share, narrow = by_width(noise, ratio, most, LOOK, EXTRA)
-        assert LOW <= share <= HIGH, ratio
-        assert ratio > 0.3 or math.isnan(narrow) or narrow > 0.93, ratio
+    for width in (0.16, 0.3, 0.6, 1.2):
+        share, narrow = by_width(noise, width, most, STOPPING_LEVEL, EXTRA_BLOCKS)
+        assert LOW <= share <= HIGH, width
+        assert width > 0.3 or math.isnan(narrow) or narrow > 0.93, width
 
 
 def test_stopping_at_the_first_narrow_interval_would_cover_too_rarely() -> None:
-    first, _ = by_width("lognormal", 0.8, 20, summary.LEVEL, 0)
-    stricter, _ = by_width("lognormal", 0.6, 20, LOOK, 0)
+    first, _ = by_width("lognormal", 0.8, 20, interval.LEVEL, 0)
+    stricter, _ = by_width("lognormal", 0.6, 20, STOPPING_LEVEL, 0)
     assert first < 0.92
     assert stricter < 0.92
 
@@ -163,7 +166,7 @@ def drifting(kind: str, noise: str, blocks: int) -> tuple[float, set[str]]:
             ]
             for cell in zip(times, order, strict=True)
         ]
-        found = scaling.compared(sides[0], sides[1])
+        found = ratio.compared(sides[0], sides[1])
         hits += holds(found, GAIN)
         methods.add(found.method if found else "")
     return hits / CAMPAIGNS, methods
@@ -176,7 +179,7 @@ def drifting(kind: str, noise: str, blocks: int) -> tuple[float, set[str]]:
 )
 def test_ratios_under_drift_with_blocks(noise: str, kind: str, blocks: int) -> None:
     share, methods = drifting(kind, noise, blocks)
-    assert methods == {scaling.PAIRED}
+    assert methods == {ratio.PAIRED}
     assert LOW <= share <= HIGH
 
 
@@ -184,5 +187,5 @@ def test_ratios_under_drift_with_blocks(noise: str, kind: str, blocks: int) -> N
 @pytest.mark.parametrize("blocks", [3, 5, 10, 20])
 def test_ratios_under_drift_without_blocks_fail(noise: str, blocks: int) -> None:
     share, methods = drifting("cell after cell", noise, blocks)
-    assert methods == {scaling.WELCH}
+    assert methods == {ratio.WELCH}
     assert share < 0.8

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis.attribution import attribute
-from bench.analysis.losses import losses, standing
-from bench.analysis.overview import overview
-from bench.analysis.selection import select
-from bench.model import Run
-from bench.report import panels, words
-from bench.sparklog import SparkLog
+from bench.analysis.attribution.attribution import attribute
+from bench.analysis.attribution.losses import losses, representative_runs
+from bench.analysis.runs.grouping import select
+from bench.analysis.study import overview
+from bench.records.results import Run
+from bench.records.spark_log import SparkLog
+from bench.report import charts, format
 from tests.analysis.factory import Maker, case, session
 from tests.eventlogs import Job, Stage, build, even
 
@@ -35,7 +35,7 @@ def log(workers: int) -> SparkLog:
 
 def test_the_run_in_the_middle_stands_for_its_cell() -> None:
     runs = campaign()
-    chosen = list(standing(select([session(CASES)], runs).lines))
+    chosen = list(representative_runs(select([session(CASES)], runs).lines))
     assert [run.run for run, _ in chosen] == [runs[1].run, runs[4].run]
     assert [one.workers for _, one in chosen] == [1, 1]
 
@@ -56,14 +56,14 @@ def test_a_gap_is_split_among_its_causes_and_told() -> None:
     beyond = second.attribution.wall - ideal
     assert sum(part.seconds for part in second.gap) == pytest.approx(beyond)
     assert second.gap[0].name == "driver"
-    said = words.losses(seen)
+    said = format.losses(seen)
     assert said[0].endswith("1 worker: 10 s went to compute 8 s, driver 2 s.")
     assert said[1].endswith("2 workers: 8 s, ideal 5 s; the 3 s between: driver +3 s.")
-    assert panels.losses(seen) is not None
+    assert charts.losses(seen) is not None
 
 
 def test_without_logs_nothing_is_said() -> None:
     seen = overview([session(CASES)], [], campaign())
     assert seen.losses == losses(seen.curves, {}) == ()
-    assert words.losses(seen) == []
-    assert panels.losses(seen) is None
+    assert format.losses(seen) == []
+    assert charts.losses(seen) is None

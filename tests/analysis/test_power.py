@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from bench.analysis import power
-from bench.analysis.results import Noise, RunValue
-from bench.analysis.scaling import compared
+from bench.analysis.runs.types import RunValue
+from bench.analysis.statistics import power
+from bench.analysis.statistics.ratio import compared
+from bench.analysis.statistics.types import Noise
 
 
 def deviations(repeats: int) -> float:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis import taskgraph
-from bench.analysis.replay import Replay, beside, makespan, replay
-from bench.sparklog import SparkLog
+from bench.analysis.replay import stage_graph
+from bench.analysis.replay.replay import Replay, beside, makespan, replay
+from bench.records.spark_log import SparkLog
 from tests.eventlogs import EPOCH, Job, Stage, Task, build, even, with_straggler
 
 COUNTS = (1, 2, 4, 8)
@@ -253,7 +253,7 @@ def jobs(draw: st.DrawFn) -> list[Job]:
     return made
 
 
-def critical_path(graph: taskgraph.Graph) -> float:
+def critical_path(graph: stage_graph.Graph) -> float:
     """Return the seconds of the longest chain of nodes, each with its longest task."""
     ends: list[float] = []
     for node in graph.nodes:
@@ -268,7 +268,7 @@ def test_never_faster_than_the_critical_path_nor_than_the_work(
     made: list[Job], workers: int, count: int
 ) -> None:
     log = build(made, executors=workers)
-    graph = taskgraph.build(log, log.begin, log.end, workers=workers, cores=1)
+    graph = stage_graph.build(log, log.begin, log.end, workers=workers, cores=1)
     seconds = makespan(graph, count, 1)
     assert seconds >= critical_path(graph) - 1e-6
     assert seconds >= sum(node.work.sum() for node in graph.nodes) / count - 1e-6

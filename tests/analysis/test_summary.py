@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import scaling, summary
-from bench.analysis.results import Counts, RunValue
+from bench.analysis.runs import summary
+from bench.analysis.runs.types import Counts, RunValue
+from bench.analysis.statistics import interval, ratio
 from tests.analysis.factory import Maker, case, failed
 
 TIMES = st.lists(st.floats(0.01, 1e5), min_size=2, max_size=30)
@@ -33,16 +34,16 @@ def test_the_headline_names_its_passes() -> None:
 
 
 def test_one_run_has_no_interval_and_none_has_nothing() -> None:
-    one = summary.estimate([3.0])
+    one = interval.estimate([3.0])
     assert one is not None
     assert (one.mid, one.low, one.high, one.level, one.n) == (3.0, None, None, None, 1)
-    assert summary.estimate([]) is None
-    assert summary.variation([3.0]) is None
+    assert interval.estimate([]) is None
+    assert interval.variation([3.0]) is None
 
 
 def test_the_t_interval_agrees_with_a_worked_example() -> None:
     # log times 1, 2, 3: mean 2, sd 1, t(0.975; 2) = 4.30265 (Student's table)
-    found = summary.estimate([math.exp(1), math.exp(2), math.exp(3)])
+    found = interval.estimate([math.exp(1), math.exp(2), math.exp(3)])
     assert found is not None
     assert found.low is not None
     assert math.log(found.mid) == pytest.approx(2)
@@ -52,11 +53,11 @@ def test_the_t_interval_agrees_with_a_worked_example() -> None:
 def test_order_statistics_agree_with_a_worked_example() -> None:
     # n = 10: (x3, x8) attains 0.8906, (x2, x9) 0.9785 (Hettmansperger & Sheather 1986);
     # lambda = (n - k) I / (k + (n - 2k) I) with k = 2, I = (0.9785 - 0.95) / (0.9785 - 0.8906)
-    found = summary.estimate([float(i) for i in range(1, 11)])
+    found = interval.estimate([float(i) for i in range(1, 11)])
     part = (0.978515625 - 0.95) / (0.978515625 - 0.890625)
     weight = 8 * part / (2 + 6 * part)
     assert found is not None
-    assert found.method == summary.MEDIAN
+    assert found.method == interval.MEDIAN
     assert (found.mid, found.level) == (5.5, 0.95)
     assert found.low == pytest.approx(2 + weight)
     assert found.high == pytest.approx(9 - weight)
@@ -64,7 +65,7 @@ def test_order_statistics_agree_with_a_worked_example() -> None:
 
 @given(TIMES)
 def test_the_middle_lies_in_its_interval_and_in_the_data(times: list[float]) -> None:
-    found = summary.estimate(times)
+    found = interval.estimate(times)
     assert found is not None
     assert found.low is not None
     assert found.high is not None
@@ -75,7 +76,7 @@ def test_the_middle_lies_in_its_interval_and_in_the_data(times: list[float]) -> 
 
 @given(TIMES, st.floats(0.001, 1000))
 def test_intervals_scale_with_the_unit(times: list[float], factor: float) -> None:
-    one, other = summary.estimate(times), summary.estimate([factor * t for t in times])
+    one, other = interval.estimate(times), interval.estimate([factor * t for t in times])
     assert one is not None
     assert other is not None
     for name in ("mid", "low", "high"):
@@ -84,7 +85,7 @@ def test_intervals_scale_with_the_unit(times: list[float], factor: float) -> Non
 
 @given(TIMES)
 def test_a_higher_level_is_wider(times: list[float]) -> None:
-    one, other = summary.estimate(times, 0.8), summary.estimate(times, 0.95)
+    one, other = interval.estimate(times, 0.8), interval.estimate(times, 0.95)
     assert one is not None
     assert other is not None
     assert one.low is not None
@@ -96,7 +97,7 @@ def test_a_higher_level_is_wider(times: list[float]) -> None:
 def test_the_t_interval_covers_lognormal_times_as_often_as_it_says(n: int) -> None:
     rng, trials, hits = random.Random(20260101 + n), 4000, 0
     for _ in range(trials):
-        found = summary.estimate([10 * rng.lognormvariate(0, 0.2) for _ in range(n)])
+        found = interval.estimate([10 * rng.lognormvariate(0, 0.2) for _ in range(n)])
         assert found is not None
         assert found.low is not None
         assert found.high is not None
@@ -108,7 +109,7 @@ def test_the_t_interval_covers_lognormal_times_as_often_as_it_says(n: int) -> No
 def test_the_median_interval_covers_skewed_times(n: int) -> None:
     rng, trials, hits = random.Random(7), 3000, 0
     for _ in range(trials):
-        found = summary.estimate([rng.expovariate(1.0) for _ in range(n)])
+        found = interval.estimate([rng.expovariate(1.0) for _ in range(n)])
         assert found is not None
         assert found.low is not None
         assert found.high is not None
@@ -136,14 +137,14 @@ def test_speedup_agrees_with_a_worked_example() -> None:
     # Equal variances and sizes: Welch's degrees of freedom are 2 (n - 1) = 4, t = 2.776445
     slow = [math.exp(x) for x in (2.0, 2.1, 2.2)]
     fast = [math.exp(x) for x in (1.0, 1.1, 1.2)]
-    found = scaling.ratio(slow, fast)
+    found = ratio.ratio(slow, fast)
     assert found is not None
     assert found.low is not None
     assert math.log(found.mid) == pytest.approx(1)
     half = 2.776445 * math.sqrt(2 * 0.01 / 3)
     assert math.log(found.low) == pytest.approx(1 - half, abs=1e-6)
-    assert scaling.ratio([1.0], [2.0, 3.0]) == scaling.ratio([1.0], [3.0, 2.0])
-    single = scaling.ratio([1.0], [2.0, 2.0])
+    assert ratio.ratio([1.0], [2.0, 3.0]) == ratio.ratio([1.0], [3.0, 2.0])
+    single = ratio.ratio([1.0], [2.0, 2.0])
     assert single is not None
     assert single.low is None
 
@@ -160,10 +161,10 @@ def test_cells_of_the_same_blocks_are_compared_pair_by_pair() -> None:
     # log ratios 0.9, 1.0, 1.1 of times that drift: mean 1, sd 0.1, t(0.975; 2) = 4.302653
     slow = side(1, 2, *(math.exp(x) for x in (2.0, 3.0, 4.0)))
     fast = side(2, 2, *(math.exp(x) for x in (1.1, 2.0, 2.9)))
-    found = scaling.compared(slow, fast)
+    found = ratio.compared(slow, fast)
     assert found is not None
     assert found.low is not None
-    assert (found.method, found.n) == (scaling.PAIRED, 3)
+    assert (found.method, found.n) == (ratio.PAIRED, 3)
     assert math.log(found.mid) == pytest.approx(1)
     assert math.log(found.low) == pytest.approx(1 - 4.302653 * 0.1 / math.sqrt(3), abs=1e-6)
 
@@ -178,19 +179,19 @@ def test_cells_of_the_same_blocks_are_compared_pair_by_pair() -> None:
     ],
 )
 def test_what_makes_no_blocks_is_compared_as_independent_runs(other: list[RunValue]) -> None:
-    found = scaling.compared(side(1, 2, 2.0, 2.1, 2.3), other)
-    assert found == scaling.ratio([2.0, 2.1, 2.3], [one.seconds for one in other])
+    found = ratio.compared(side(1, 2, 2.0, 2.1, 2.3), other)
+    assert found == ratio.ratio([2.0, 2.1, 2.3], [one.seconds for one in other])
 
 
 def test_a_repeat_run_again_later_is_in_no_block() -> None:
     again = side(2, 2, 1.0, 1.1, 1.2)
     again[0] = msgspec.structs.replace(again[0], run="900")
-    assert scaling.blocks(side(1, 2, 2.0, 2.1, 2.3), again) is None
+    assert ratio.blocks(side(1, 2, 2.0, 2.1, 2.3), again) is None
 
 
 @given(TIMES, TIMES)
 def test_a_ratio_and_its_inverse_mirror_each_other(one: list[float], two: list[float]) -> None:
-    there, back = scaling.ratio(one, two), scaling.ratio(two, one)
+    there, back = ratio.ratio(one, two), ratio.ratio(two, one)
     assert there is not None
     assert back is not None
     assert there.mid * back.mid == pytest.approx(1)

@@ -7,9 +7,9 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from bench.analysis.overview import overview, representatives
-from bench.analysis.results import Curve
-from bench.analysis.utilization import MOST_POINTS, utilization
+from bench.analysis.runs.types import Curve
+from bench.analysis.runs.utilization import MOST_POINTS, utilization
+from bench.analysis.study import overview, representatives
 from tests.analysis.factory import Maker, case, gpus, samples, session
 
 CURVE = Curve(id="c", label="c", workload="w", environment="e")

@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli.report import _known, overview_of
 from bench.errors import UserError
-from bench.store import Store
+from bench.store.folder import Store
 from tests.analysis.factory import QUALITY, Maker, case, session
 from tests.cli.test_bad_input import benchcast
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.environments import build
-from bench.model import EnvironmentSpec
+from bench.records.study import EnvironmentSpec
 from tests.campaigns import write
 from tests.conftest import absent
 

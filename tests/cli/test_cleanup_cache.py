@@ -12,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli.app import app
+from bench.directories import cache_root
 from bench.hosts import agent
 from bench.hosts.inventory import Entry, Inventory
-from bench.model import Owner
-from bench.places import cache_root, session_lock
+from bench.locks import session_lock
+from bench.records.cluster import Owner
 from tests.hosts import sshd
 from tests.labs.desk import Desk
 

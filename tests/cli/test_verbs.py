@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.power import GUESS, detectable
-from bench.analysis.results import Noise
+from bench.analysis.statistics.power import GUESS, detectable
+from bench.analysis.statistics.types import Noise
 from tests.campaigns import write
 from tests.cli.test_bad_input import benchcast
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.overview import overview
-from bench.analysis.results import Overview
+from bench.analysis.study import overview
+from bench.analysis.study_types import StudyAnalysis
 from bench.cli import watch
 from tests.analysis.factory import Maker, case, session
 from tests.campaigns import write
@@ -60,7 +60,7 @@ def test_only_news_are_written_and_the_first_page_is_opened(
     make, one = Maker(), case()
     runs = [make.run(one, 10.0)]
 
-    def analysed() -> Overview:
+    def analysed() -> StudyAnalysis:
         return overview([session([one])], [], runs)
 
     def nap(seconds: float) -> None:

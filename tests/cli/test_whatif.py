@@ -15,10 +15,11 @@ import msgspec
 import pyarrow
 import pytest
 
-from bench import sparklog
-from bench.model import Run, Shape
-from bench.sparklog import SparkLog
-from bench.store import Store
+from bench.records import spark_log
+from bench.records.results import Run
+from bench.records.spark_log import SparkLog
+from bench.records.study import Shape
+from bench.store.folder import Store
 from tests.analysis.factory import MACHINE, Maker, case, session
 from tests.cli.test_bad_input import benchcast
 from tests.eventlogs import Job, Stage, build, even
@@ -85,7 +86,7 @@ def keep(store: Store, run: Run, log: SparkLog) -> None:
     folder = store.folder(run.run)
     folder.mkdir()
     text = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events(log))
-    (folder / sparklog.FILE).write_bytes(pyarrow.compress(text.encode(), "zstd", asbytes=True))
+    (folder / spark_log.FILE).write_bytes(pyarrow.compress(text.encode(), "zstd", asbytes=True))
     times = {"ready": log.begin - BEFORE, "end": log.end + AFTER}
     lines = [
         json.dumps(
@@ -186,7 +187,7 @@ def test_worker_counts_are_whole_numbers(runs: dict[str, Run], text: str) -> Non
 
 
 def test_a_log_that_is_not_whole_is_no_base(runs: dict[str, Run]) -> None:
-    path = Path("results/example", runs["one"].run, sparklog.FILE)
+    path = Path("results/example", runs["one"].run, spark_log.FILE)
     with pyarrow.input_stream(path, compression="zstd") as packed:
         torn = packed.read()[:-20]
     path.write_bytes(pyarrow.compress(torn, "zstd", asbytes=True))

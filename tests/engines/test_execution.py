@@ -11,11 +11,12 @@ import pytest
 
 from bench.contracts import Cluster
 from bench.engines import execution
-from bench.engines.tensorflow import TensorFlowEngine
-from bench.environments.base import HostEnvironment
+from bench.engines.tensorflow.engine import TensorFlowEngine
+from bench.environments.host_environment import HostEnvironment
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
-from bench.model import Dataset, Job, Need, Owner, Shape
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.study import Dataset, Shape
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
@@ -81,7 +82,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     provider = LocalProvider(Cgroups(tmp_path, tmp_path / "none"))
     place = HostEnvironment(provider, {"tensorflow": TensorFlowEngine()})
-    need = Need(engine="tensorflow", workers=2, worker=Shape(cores=2), driver=Shape())
+    need = ClusterSpec(engine="tensorflow", workers=2, worker=Shape(cores=2), driver=Shape())
     with place.open(need, OWNER) as opened:
         yield opened
     assert [left for left in provider.leftovers() if left.owner == OWNER] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.engines import java
+from bench.engines.spark import java
 
 
 def fake(folder: Path, version: str, code: int = 0) -> Path:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.engines.standalone import Standalone
+from bench.engines.spark.standalone import Standalone
 from bench.hosts.inventory import Entry, Inventory
-from bench.model import Need, Owner, Shape
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.study import Shape
 from tests.hosts import sshd
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
@@ -49,7 +50,7 @@ def test_each_executor_runs_its_own_host_s_interpreter(tmp_path: Path) -> None:
         two = server.address(name="127.0.0.2", python=str(other))
         inventory = Inventory([Entry(address=one), Entry(address=two)])
         driver, *workers = inventory.acquire(3, OWNER)
-        need = Need(engine="spark", workers=2, worker=Shape(memory=1 << 30), driver=Shape())
+        need = ClusterSpec(engine="spark", workers=2, worker=Shape(memory=1 << 30), driver=Shape())
         try:
             spark = Standalone(driver, workers, need)
             (tmp_path / "ask.py").write_text(ASK)

@@ -14,7 +14,8 @@ import pytest
 from bench.contracts import Adaptable, Cluster, Environment
 from bench.environments import build
 from bench.hosts import processes
-from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.study import Dataset, EnvironmentSpec, Shape
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -77,9 +78,9 @@ def job(folder: Path, run: str, engine: str, workers: int, **params: bool) -> Jo
     )
 
 
-def need(engine: str, workers: int) -> Need:
+def need(engine: str, workers: int) -> ClusterSpec:
     """Workers of one core; Spark's memory leaves its least heap."""
-    return Need(engine=engine, workers=workers, worker=Shape(memory=GIB), driver=Shape())
+    return ClusterSpec(engine=engine, workers=workers, worker=Shape(memory=GIB), driver=Shape())
 
 
 def owner(name: str) -> Owner:

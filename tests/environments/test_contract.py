@@ -11,8 +11,9 @@ import pytest
 
 from bench import environments
 from bench.contracts import Adaptable, Environment, Leftover
-from bench.model import Dataset, EnvironmentSpec, Job, Need, Owner, Shape
-from bench.telemetry import benchlog
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.study import Dataset, EnvironmentSpec, Shape
+from bench.run_files import workload_log
 from tests.conftest import absent
 from tests.hosts import sshd
 from tests.labs import clones, hosts, vcenter
@@ -102,8 +103,8 @@ class Bed:
         folder.mkdir()
         return folder
 
-    def need(self, workers: int, *, memory: int = 1 << 30) -> Need:
-        return Need(
+    def need(self, workers: int, *, memory: int = 1 << 30) -> ClusterSpec:
+        return ClusterSpec(
             engine=self.kind.engine,
             workers=workers,
             worker=Shape(memory=memory),
@@ -178,7 +179,7 @@ def test_runs_end_ok_before_and_after_adapting(bed: Bed) -> None:
             assert running.wait(240)
             outcome = running.collect(bed.out(f"run{workers}"))
             assert (outcome.status, outcome.reason, outcome.missing) == ("ok", "", ())
-            log = benchlog.read(outcome.logs[0], f"run{workers}")
+            log = workload_log.read(outcome.logs[0], f"run{workers}")
             assert (log.fault, log.workers) == ("", workers)
             assert log.work is not None
             assert outcome.seconds >= log.work

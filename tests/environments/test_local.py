@@ -19,14 +19,15 @@ from bench.contracts import (
     Leftover,
     MetricSource,
 )
-from bench.environments.base import HostEnvironment, room_findings
-from bench.environments.local import LocalEnvironment
+from bench.environments.host_environment import HostEnvironment, room_findings
+from bench.environments.local.environment import LocalEnvironment
 from bench.errors import LaunchFailed, StudyError
 from bench.hosts import Room
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
-from bench.model import EnvironmentSpec, Job, Need, Owner, Shape
-from bench.telemetry.host import gpu_present
+from bench.hosts.local_sampling import gpu_present
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.study import EnvironmentSpec, Shape
 from tests.jobs import job
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
@@ -69,13 +70,13 @@ class TinyEngine:
         self.fail = False
         self.launched: list[TinyCluster] = []
 
-    def fits(self, need: Need) -> Sequence[Finding]:
+    def fits(self, need: ClusterSpec) -> Sequence[Finding]:
         return []
 
-    def check(self, need: Need) -> Sequence[Finding]:
+    def check(self, need: ClusterSpec) -> Sequence[Finding]:
         return []
 
-    def launch(self, driver: Host, workers: Sequence[Host], need: Need) -> Cluster:
+    def launch(self, driver: Host, workers: Sequence[Host], need: ClusterSpec) -> Cluster:
         if self.fail:
             raise LaunchFailed("told to fail")
         for host in (driver, *workers):
@@ -98,10 +99,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: TinyEngine) -
     return HostEnvironment(provider, {"tiny": engine})
 
 
-def need(workers: int = 1, *, memory: int = GIB, limit: float | None = None) -> Need:
+def need(workers: int = 1, *, memory: int = GIB, limit: float | None = None) -> ClusterSpec:
     """A need for the tiny engine."""
     worker = Shape(memory=memory, cpu_limit=limit)
-    return Need(engine="tiny", workers=workers, worker=worker, driver=Shape())
+    return ClusterSpec(engine="tiny", workers=workers, worker=worker, driver=Shape())
 
 
 def test_kinds_and_their_settings() -> None:
@@ -154,7 +155,7 @@ def test_what_did_not_come_up_is_undone(place: HostEnvironment, engine: TinyEngi
 
 
 def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None:
-    other = Need(engine="flink", workers=1, worker=Shape(), driver=Shape())
+    other = ClusterSpec(engine="flink", workers=1, worker=Shape(), driver=Shape())
     (finding,) = place.check(JOB, other)
     assert (finding.severity, finding.scope) == ("error", "cell")
     assert str(finding) == "the engine 'flink' does not run here; engines here: tiny"
@@ -171,7 +172,7 @@ def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None
         (need(4, limit=0.75), ["warning"]),
     ],
 )
-def test_room(wanted: Need, said: list[str]) -> None:
+def test_room(wanted: ClusterSpec, said: list[str]) -> None:
     room = Room(cores=2, memory=16 * GIB, available=10 * GIB)
     assert [finding.severity for finding in room_findings(room, wanted)] == said
 

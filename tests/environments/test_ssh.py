@@ -13,14 +13,15 @@ import msgspec
 import pytest
 
 from bench import environments, study, workloads
-from bench.environments.ssh import SshEnvironment
-from bench.errors import EnvironmentUnfit, LaunchFailed, StudyError
+from bench.environments.ssh.environment import SshEnvironment
+from bench.errors import LaunchFailed, StudyError, UnsuitableEnvironment
 from bench.hosts import facts
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.link import Link
-from bench.model import EnvironmentSpec, Need, Owner, Shape, Study
 from bench.plan import Fixed
-from bench.runner import sweep
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.study import EnvironmentSpec, Shape, Study
+from bench.runner import cleanup
 from bench.runner.session import new_session
 from tests.hosts import sshd
 from tests.jobs import job
@@ -48,10 +49,12 @@ def build(settings: Mapping[str, object]) -> SshEnvironment:
     return made
 
 
-def need(workers: int, *, engine: str = "tensorflow", memory: int = GIB, cores: int = 1) -> Need:
+def need(
+    workers: int, *, engine: str = "tensorflow", memory: int = GIB, cores: int = 1
+) -> ClusterSpec:
     """A need of so many workers."""
     worker = Shape(memory=memory, cores=cores)
-    return Need(engine=engine, workers=workers, worker=worker, driver=Shape())
+    return ClusterSpec(engine=engine, workers=workers, worker=worker, driver=Shape())
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -
         ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
         ({"passphrase": {"file": str(tmp_path / "none")}}, "cannot be read"),
     ):
-        with pytest.raises(EnvironmentUnfit, match=said):
+        with pytest.raises(UnsuitableEnvironment, match=said):
             build(server.settings(**other))
 
 
@@ -247,11 +250,11 @@ def test_what_is_not_recorded_is_a_setting_of_its_kind() -> None:
 def test_a_killed_session_leaves_what_cleanup_needs(tmp_path: Path) -> None:
     whole = loaded(tmp_path, 'hosts = ["a"]\nuser = "jane"')
     session = new_session(whole, tmp_path, None)
-    assert sweep.kept(session) == session.study.environments
-    path = sweep.keep(session.session, whole)
+    assert cleanup.kept(session) == session.study.environments
+    path = cleanup.keep(session.session, whole)
     assert path is not None
     try:
-        (kept,) = sweep.kept(session)
+        (kept,) = cleanup.kept(session)
         assert kept.settings["user"] == "jane"
         assert kept.recorded() == session.study.environments[0]
         assert path.stat().st_mode & 0o077 == 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.environments.base import HostCluster
-from bench.model import Machine, Need, Owner, Shape
+from bench.environments.host_environment import HostCluster
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.results import Machine
+from bench.records.study import Shape
 
 OWNER = Owner(study="t", session="260101-000000000-00aa", cluster="c1")
 
@@ -30,7 +32,7 @@ class Tailor:
     def __init__(self) -> None:
         self.made = 0.0
 
-    def fit(self, hosts: Sequence[Made], need: Need, owner: Owner) -> list[Made]:
+    def fit(self, hosts: Sequence[Made], need: ClusterSpec, owner: Owner) -> list[Made]:
         workers = list(hosts[1:]) if need.worker.cores == 1 else []
         workers = workers[: need.workers]
         while len(workers) < need.workers:
@@ -58,8 +60,8 @@ class Engine:
         pass
 
 
-def need(workers: int, cores: int = 1) -> Need:
-    return Need(engine="e", workers=workers, worker=Shape(cores=cores), driver=Shape())
+def need(workers: int, cores: int = 1) -> ClusterSpec:
+    return ClusterSpec(engine="e", workers=workers, worker=Shape(cores=cores), driver=Shape())
 
 
 def test_the_closed_cluster_has_every_machine_that_it_held_once() -> None:

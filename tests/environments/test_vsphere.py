@@ -11,15 +11,16 @@ import pytest
 
 from bench import environments, study, workloads
 from bench.contracts import Finding
-from bench.environments.vsphere import VsphereEnvironment
-from bench.errors import EnvironmentUnfit, StudyError
-from bench.hosts.vsphere import findings
-from bench.hosts.vsphere.client import place
-from bench.hosts.vsphere.clones import Recipe
-from bench.hosts.vsphere.inventory import HostFacts
-from bench.hosts.vsphere.pools import Allocation, Pool
-from bench.hosts.vsphere.survey import Survey, held
-from bench.model import EnvironmentSpec, Need, Shape, Study
+from bench.environments.vsphere import checks
+from bench.environments.vsphere.capacity import Survey, held
+from bench.environments.vsphere.client import place
+from bench.environments.vsphere.cloning import Recipe
+from bench.environments.vsphere.environment import VsphereEnvironment
+from bench.environments.vsphere.properties import HostFacts
+from bench.environments.vsphere.resource_pools import Allocation, Pool
+from bench.errors import StudyError, UnsuitableEnvironment
+from bench.records.cluster import ClusterSpec
+from bench.records.study import EnvironmentSpec, Shape, Study
 from tests.campaigns import write
 from tests.cli.test_bad_input import benchcast
 
@@ -155,7 +156,7 @@ def test_spark_takes_a_machine_more_and_plan_says_what_is_made() -> None:
     spec = EnvironmentSpec(name="dc1", kind="vsphere", settings=settings)
     there = environments.build(spec)  # without a user: records hold none
     assert isinstance(there, VsphereEnvironment)
-    spark = Need(engine="spark", workers=3, worker=ONE, driver=Shape())
+    spark = ClusterSpec(engine="spark", workers=3, worker=ONE, driver=Shape())
     assert there.machines(spark) == 4
     assert there.machines(msgspec.structs.replace(spark, engine="tensorflow")) == 3
     assert there.creates(spark) == (
@@ -180,7 +181,9 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_cloned(
         if path == there:
             environments.build(spec)
             continue
-        with pytest.raises(EnvironmentUnfit, match=f"^{key} = .*cannot be read: .*; say where"):
+        with pytest.raises(
+            UnsuitableEnvironment, match=f"^{key} = .*cannot be read: .*; say where"
+        ):
             environments.build(spec)
 
 
@@ -252,7 +255,7 @@ def test_a_vcenter_is_a_host_and_maybe_a_port() -> None:
 def test_what_stands_against_clones_is_found(
     met: dict[str, object], recipe: dict[str, object], shapes: list[Shape], scope: str, said: str
 ) -> None:
-    found = findings.against(
+    found = checks.against(
         msgspec.structs.replace(MET, **met), msgspec.structs.replace(RECIPE, **recipe), shapes
     )
     (one,) = [finding for finding in found if said in finding.what]
@@ -261,7 +264,7 @@ def test_what_stands_against_clones_is_found(
 
 def test_nothing_stands_against_what_fits() -> None:
     none: list[Finding] = []
-    assert findings.against(MET, RECIPE, [ONE] * 8) == none
+    assert checks.against(MET, RECIPE, [ONE] * 8) == none
     offering = msgspec.structs.replace(MET, hosts=(HOST, WITH_GPUS))
-    assert findings.against(offering, RECIPE, [ON_GPU]) == none
+    assert checks.against(offering, RECIPE, [ON_GPU]) == none
     assert held(RECIPE) == "no limits"

@@ -19,7 +19,7 @@ from bench.hosts import agentbuild, equipment
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost
-from bench.model import Owner
+from bench.records.cluster import Owner
 from tests.conftest import absent
 from tests.hosts import packages, sshd
 

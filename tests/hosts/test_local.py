@@ -17,7 +17,9 @@ from bench.errors import LaunchFailed
 from bench.hosts import facts, processes
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalHost, LocalProvider
-from bench.model import Machine, Owner, Shape
+from bench.records.cluster import Owner
+from bench.records.results import Machine
+from bench.records.study import Shape
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
@@ -183,7 +185,8 @@ HARNESS = """
 import sys, tempfile, time
 tempfile.tempdir = sys.argv[1]
 from bench.hosts.local import LocalProvider
-from bench.model import Owner, Shape
+from bench.records.cluster import Owner
+from bench.records.study import Shape
 hosts = LocalProvider().acquire(2, Owner(study="dead", session="s-dead", cluster=sys.argv[2]))
 for host in hosts:
     host.limit(Shape())

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from bench.errors import EnvironmentUnfit, HostLost, LaunchFailed
+from bench.errors import HostLost, LaunchFailed, UnsuitableEnvironment
 from bench.hosts import agent, facts, sent
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Address, Link, known_hosts
 from bench.hosts.ssh import SshHost
-from bench.model import Owner, Shape
+from bench.records.cluster import Owner
+from bench.records.study import Shape
 from tests.hosts import sshd
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
@@ -321,7 +322,7 @@ def test_refusals_name_the_host(server: sshd.Sshd, tmp_path: Path) -> None:
         with pytest.raises(LaunchFailed, match=text) as caught:
             Link(address).connect()
         assert isinstance(caught.value, HostLost) == ("reached" in text)
-    with pytest.raises(EnvironmentUnfit, match="there is no such file"):
+    with pytest.raises(UnsuitableEnvironment, match="there is no such file"):
         known_hosts(str(tmp_path / "none"))
 
 

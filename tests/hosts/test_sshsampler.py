@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.hosts.inventory import Entry, Inventory
-from bench.model import Owner
+from bench.records.cluster import Owner
 from tests.hosts import sshd
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")

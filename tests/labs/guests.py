@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.places import FileLock
+from bench.locks import FileLock
 from tests.labs import remains
 from tests.labs.hosts import add, connect
 from tests.labs.remains import Mark

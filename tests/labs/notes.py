@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from bench.places import cache_root, host_id
+from bench.directories import cache_root, host_id
 
 # Fixed at import: tests give the code under test caches of its own.
 PLACE = cache_root() / "lab" / "cannot.json"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.hosts import processes
-from bench.model import Run
-from bench.store import Results, Store
+from bench.records.results import Run
+from bench.store.folder import Store
+from bench.store.reader import Results
 from tests.labs.desk import Desk
 from tests.labs.hosts import LabHost
 

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.places import FileLock
+from bench.locks import FileLock
 
 PREFIX = "bl"
 NAME = re.compile(rf"{PREFIX}[0-9a-f]{{6}}")

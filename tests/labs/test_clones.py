@@ -14,14 +14,16 @@ import pytest
 
 from bench import environments
 from bench.contracts import Adaptable, Cluster
-from bench.environments.vsphere import VsphereEnvironment
+from bench.environments.vsphere import ownership, properties, tasks
+from bench.environments.vsphere.client import module
+from bench.environments.vsphere.environment import VsphereEnvironment
+from bench.environments.vsphere.provider import CloneHost
 from bench.errors import LaunchFailed
 from bench.hosts.link import Link
-from bench.hosts.vsphere import inventory, marks, wait
-from bench.hosts.vsphere.client import module
-from bench.hosts.vsphere.provider import CloneHost
-from bench.model import EnvironmentSpec, Need, Owner, Shape
-from bench.store import Results, Store
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.study import EnvironmentSpec, Shape
+from bench.store.folder import Store
+from bench.store.reader import Results
 from tests.conftest import absent
 from tests.jobs import job
 from tests.labs import hosts as lab_hosts
@@ -63,26 +65,26 @@ def build(place: Site, **changed: object) -> VsphereEnvironment:
     return made
 
 
-def need(workers: int, *, engine: str = "tensorflow", cores: int = 1) -> Need:
+def need(workers: int, *, engine: str = "tensorflow", cores: int = 1) -> ClusterSpec:
     shape = Shape(cores=cores, memory=256 << 20)
-    return Need(engine=engine, workers=workers, worker=shape, driver=Shape(memory=256 << 20))
+    return ClusterSpec(engine=engine, workers=workers, worker=shape, driver=Shape(memory=256 << 20))
 
 
 def names(there: VsphereEnvironment) -> set[str]:
     """The VMs and pools that carry a mark of ours."""
     vim = module().vim
-    rows = inventory.bulk(there.clones.vcenter, vim.VirtualMachine, ["name"])
-    rows += inventory.bulk(there.clones.vcenter, vim.ResourcePool, ["name"])
-    return {str(got["name"]) for _, got in rows if marks.owner_of(str(got["name"]))}
+    rows = properties.bulk(there.clones.vcenter, vim.VirtualMachine, ["name"])
+    rows += properties.bulk(there.clones.vcenter, vim.ResourcePool, ["name"])
+    return {str(got["name"]) for _, got in rows if ownership.owner_of(str(got["name"]))}
 
 
-def adapt(cluster: Cluster, wanted: Need) -> None:
+def adapt(cluster: Cluster, wanted: ClusterSpec) -> None:
     assert isinstance(cluster, Adaptable)
     cluster.adapt(wanted)
 
 
 def held(there: VsphereEnvironment, *numbers: int) -> set[str]:
-    return {marks.pool_name(OWNER), *(marks.vm_name(OWNER, number) for number in numbers)}
+    return {ownership.pool_name(OWNER), *(ownership.vm_name(OWNER, number) for number in numbers)}
 
 
 def test_a_cluster_is_scaled_out_and_in_and_what_can_stay_stays(place: Site) -> None:
@@ -134,7 +136,7 @@ def test_a_clone_is_known_by_the_key_that_vcenter_or_the_file_tells(
     there = build(place, ssh_known_hosts=str(other))
     with pytest.raises(LaunchFailed, match="host key is not in known_hosts") as caught:
         there.open(need(1), OWNER)
-    assert marks.vm_name(OWNER, 0) in str(caught.value)
+    assert ownership.vm_name(OWNER, 0) in str(caught.value)
     # no address of a host that the study does not name
     assert not re.search(r"\d+\.\d+\.\d+\.\d+", str(caught.value))
     assert names(there) == set()
@@ -143,7 +145,7 @@ def test_a_clone_is_known_by_the_key_that_vcenter_or_the_file_tells(
 def test_a_clone_whose_keys_are_not_told_is_not_trusted(
     place: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.hosts.vsphere.hostkeys.GUESTINFO", "guestinfo.other")
+    monkeypatch.setattr("bench.environments.vsphere.host_keys.GUESTINFO", "guestinfo.other")
     there = build(place, address_timeout="2 s")
     with pytest.raises(LaunchFailed, match="no host key of"):
         there.open(need(1), OWNER)
@@ -156,7 +158,7 @@ def test_a_refused_key_names_the_clone_and_leaves_nothing(place: Site, tmp_path:
     there = build(place, ssh_key=key)
     with pytest.raises(LaunchFailed, match="refuses the key") as caught:
         there.open(need(2), OWNER)
-    assert marks.pool_name(OWNER) in str(caught.value)
+    assert ownership.pool_name(OWNER) in str(caught.value)
     assert names(there) == set()
 
 
@@ -175,8 +177,8 @@ def test_a_clone_that_dies_in_mid_run_is_named(
     running = cluster.submit(job)
     assert not running.wait(1.0)
     vcenter = there.clones.vcenter
-    name = marks.vm_name(OWNER, 1)
-    wait.tasks(vcenter, {name: vcenter.find(f"DC0/vm/{name}", "VM").PowerOff()}, 20)
+    name = ownership.vm_name(OWNER, 1)
+    tasks.tasks(vcenter, {name: vcenter.find(f"DC0/vm/{name}", "VM").PowerOff()}, 20)
     assert running.wait(60)
     outcome = running.collect(tmp_path)
     assert outcome.status == "failed"
@@ -231,11 +233,13 @@ def started(results: Path) -> bool:
 
 def _move(there: VsphereEnvironment, target: str) -> None:
     vcenter = there.clones.vcenter
-    rows = inventory.bulk(vcenter, module().vim.VirtualMachine, ["name"])
-    (vm,) = [vm for vm, got in rows if marks.owner_of(got["name"]) and got["name"].endswith("-1")]
+    rows = properties.bulk(vcenter, module().vim.VirtualMachine, ["name"])
+    (vm,) = [
+        vm for vm, got in rows if ownership.owner_of(got["name"]) and got["name"].endswith("-1")
+    ]
     host = vcenter.find(f"DC0/host/DC0_C0/{target}", "host")
     spec = module().vim.VirtualMachineRelocateSpec(host=host)
-    wait.tasks(vcenter, {"move": vm.Relocate(spec)}, 20)
+    tasks.tasks(vcenter, {"move": vm.Relocate(spec)}, 20)
 
 
 @pytest.mark.timeout(600)
@@ -252,8 +256,8 @@ def test_what_a_killed_harness_left_cleanup_removes_and_nothing_else(place: Site
 
 def everything(there: VsphereEnvironment) -> set[str]:
     vim = module().vim
-    rows = inventory.bulk(there.clones.vcenter, vim.VirtualMachine, ["name"])
-    rows += inventory.bulk(there.clones.vcenter, vim.ResourcePool, ["name"])
+    rows = properties.bulk(there.clones.vcenter, vim.VirtualMachine, ["name"])
+    rows += properties.bulk(there.clones.vcenter, vim.ResourcePool, ["name"])
     return {str(got["name"]) for _, got in rows}
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from bench import environments
-from bench.environments.vsphere import VsphereEnvironment
+from bench.environments.vsphere.environment import VsphereEnvironment
+from bench.environments.vsphere.removal import leftovers
 from bench.errors import LaunchFailed
 from bench.hosts import equipment
 from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost
-from bench.hosts.vsphere.removal import leftovers
-from bench.model import EnvironmentSpec, Need, Owner, Shape
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.study import EnvironmentSpec, Shape
 from tests.conftest import absent
 from tests.labs import hosts as lab_hosts
 from tests.labs.clones import site
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 OWNER = Owner(study="clones", session="260101-000000000-00aa", cluster="c1")
 SMALL = Shape(memory=256 << 20)
-NEED = Need(engine="tensorflow", workers=2, worker=SMALL, driver=SMALL)
+NEED = ClusterSpec(engine="tensorflow", workers=2, worker=SMALL, driver=SMALL)
 
 
 @pytest.fixture

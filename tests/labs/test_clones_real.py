@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import Store
+from bench.store.folder import Store
 from tests.conftest import absent
 from tests.labs import hosts as lab_hosts
 from tests.labs.clones import Site, site

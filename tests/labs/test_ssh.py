@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis.overview import overview
+from bench.analysis.study import overview
 from bench.hosts import processes
-from bench.model import Owner
+from bench.records.cluster import Owner
 from tests.conftest import absent
 from tests.labs.hosts import lab, missing
 from tests.labs.rack import Rack

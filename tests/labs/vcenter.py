@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.places import cache_root
+from bench.directories import cache_root
 from tests.labs import notes
 
 SOURCES = Path(__file__).resolve().parent / "vcsim"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.analysis.overview import overview
-from bench.report import html
+from bench.analysis.study import overview
+from bench.report import page as html
 from tests.analysis.factory import study
 
 

@@ -16,17 +16,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis.overview import overview, representatives
-from bench.analysis.results import Overview
+from bench.analysis.study import overview, representatives
+from bench.analysis.study_types import StudyAnalysis
 from bench.errors import StorageFailed
-from bench.report import figures, html, markdown, sheets, text, write
+from bench.report import figures, markdown, tables, write
+from bench.report import page as html
+from bench.report import terminal as text
 from tests.analysis.factory import Maker, case, failed, gpus, samples, session, study
 
 GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
 
 
-def example() -> Overview:
+def example() -> StudyAnalysis:
     """Return the overview of the example study with one failed run and samples."""
     sessions, machines, runs = study()
     runs.append(failed(Maker().run(case(), 1.0, 9, run="20260102-900000"), "executor <lost> | 2"))
@@ -87,8 +89,8 @@ def test_goldens() -> None:
     found = example()
     drawn = figures.draw(found)
     golden("report.md", markdown.render(found, drawn))
-    golden("runs.csv", sheets.runs(found))
-    golden("cells.csv", sheets.cells(found))
+    golden("runs.csv", tables.runs(found))
+    golden("cells.csv", tables.cells(found))
     golden("summary.txt", text.summary_text(found))
     golden("page.txt", "\n".join(Page(html.render(found, drawn)).words) + "\n")
 
@@ -114,7 +116,7 @@ def test_the_page_stands_alone() -> None:
 def test_every_run_is_on_the_page_and_in_the_sheet() -> None:
     found = example()
     page = Page(html.render(found))
-    rows = list(csv.DictReader(io.StringIO(sheets.runs(found))))
+    rows = list(csv.DictReader(io.StringIO(tables.runs(found))))
     assert [row["run"] for row in rows] == [row.run for row in found.runs]
     assert all(page.ids[row.run] == 1 for row in found.runs)
     assert "executor <lost> | 2" in page.words
@@ -153,7 +155,7 @@ def test_gpus_have_a_figure_where_they_were_sampled() -> None:
     assert "gpus" not in [one.name for one in figures.draw(example())]
 
 
-def everything(found: Overview) -> str:
+def everything(found: StudyAnalysis) -> str:
     """Return all renderings of an overview in one text."""
     drawn = figures.draw(found)
     page = Page(html.render(found, drawn))

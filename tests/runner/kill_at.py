@@ -10,8 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from bench.model import Line
-from bench.store import Journal, Store
+from bench.records.results import Line
+from bench.store.folder import Store
+from bench.store.journal import Journal
 from tests.campaigns import campaign
 
 

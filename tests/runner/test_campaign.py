@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from bench import environments
-from bench.errors import EnvironmentUnfit, Stopped
-from bench.model import EnvironmentSpec
-from bench.places import session_alive
-from bench.runner import run, sweep
-from bench.store import Store
+from bench.errors import Stopped, UnsuitableEnvironment
+from bench.locks import session_alive
+from bench.records.study import EnvironmentSpec
+from bench.runner import cleanup, run
+from bench.store.folder import Store
 from tests.campaigns import Memory, campaign, prepare, write
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +134,7 @@ def test_cells_that_do_not_fit_are_skipped_and_a_study_that_does_not_is_refused(
     skipped = [one for one in store.read().runs if one.status == "skipped"]
     assert {one.reason for one in skipped} == {"2 workers are more than the capacity 1"}
     none = Store(work / "none")
-    with pytest.raises(EnvironmentUnfit, match="more than the capacity 1; ask for fewer"):
+    with pytest.raises(UnsuitableEnvironment, match="more than the capacity 1; ask for fewer"):
         campaign(write(work, workers=[2, 3], more="capacity = 1"), none)
     assert not none.root.exists()
 
@@ -229,7 +229,7 @@ def test_cleanup_finds_only_what_dead_sessions_of_these_results_left(work: Path)
     assert kill(study, other.root, 6, "after")
     place = prepare(study).environments.values()
     assert len(leftovers()) == 2
-    for one in sweep.leftovers(mine.read(), place):
+    for one in cleanup.leftovers(mine.read(), place):
         one.remove()
     assert len(leftovers()) == 1
-    assert len(sweep.leftovers(other.read(), place)) == 1
+    assert len(cleanup.leftovers(other.read(), place)) == 1

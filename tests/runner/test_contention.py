@@ -8,18 +8,18 @@ import msgspec
 import pytest
 
 from bench.contracts import Outcome
-from bench.model import Shape
-from bench.runner import execute, verdict
+from bench.records.study import Shape
+from bench.runner import execute, run_record
 from tests.analysis.factory import Maker, case
-from tests.telemetry.test_contention import FREE, HELD, HOST, columns
+from tests.run_files.test_contention import FREE, HELD, HOST, columns
 
 HALF = Shape(cpu_limit=0.5)
 
 
-def attempt(**changes: Shape) -> verdict.Attempt:
+def attempt(**changes: Shape) -> run_record.Attempt:
     """Return what is known of a run whose case has these shapes."""
     run = Maker().run(case())
-    return verdict.Attempt(
+    return run_record.Attempt(
         run=run.run,
         cell=run.cell,
         case=msgspec.structs.replace(case(), **changes),
@@ -57,7 +57,7 @@ def test_a_run_carries_it(
     outcome = Outcome(status="ok", marks=before)
     one = attempt(**shapes)
     execute._contention(one, outcome, tmp_path)
-    run = verdict.judge(one, outcome, timed_out=False)
+    run = run_record.judge(one, outcome, timed_out=False)
     assert [mark.kind for mark in run.marks] == kinds
     assert run.contention["steal"] == pytest.approx(0.25)
 

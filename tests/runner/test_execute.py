@@ -9,9 +9,9 @@ import pytest
 
 from bench.contracts import Cluster, Execution, Facts, MetricSource
 from bench.errors import HostLost
-from bench.model import Job
+from bench.records.cluster import Job
 from bench.runner.execute import execute
-from bench.store import Store
+from bench.store.folder import Store
 from tests.jobs import job
 from tests.runner.test_contention import attempt
 

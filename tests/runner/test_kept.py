@@ -8,8 +8,8 @@ import pytest
 
 from bench.environments.fake import FakeCluster
 from bench.errors import LaunchFailed
-from bench.runner import sweep
-from bench.store import Store
+from bench.runner import cleanup
+from bench.store.folder import Store
 from tests.campaigns import campaign, write
 
 
@@ -19,7 +19,7 @@ def test_settings_stay_where_a_cluster_could_not_be_closed(
 ) -> None:
     kept = work / "kept.json"
     kept.touch()
-    monkeypatch.setattr(sweep, "keep", lambda *_: kept)
+    monkeypatch.setattr(cleanup, "keep", lambda *_: kept)
     close = FakeCluster.close
 
     def refuse(cluster: FakeCluster) -> None:

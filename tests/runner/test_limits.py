@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import EnvironmentUnfit, StudyError
-from bench.store import Store
+from bench.errors import StudyError, UnsuitableEnvironment
+from bench.store.folder import Store
 from tests.campaigns import campaign, prepare, write
 
 
@@ -30,8 +30,8 @@ def test_cells_that_would_take_more_machines_are_skipped(work: Path) -> None:
 def test_a_study_of_which_nothing_fits_is_refused(work: Path) -> None:
     path = limited(work, "1")
     path.write_text(path.read_text().replace("workers = [1, 2]", "workers = [2, 3]"))
-    with pytest.raises(EnvironmentUnfit, match=r"limits\.machines = 1"):
-        prepare(path).refuse()
+    with pytest.raises(UnsuitableEnvironment, match=r"limits\.machines = 1"):
+        prepare(path).raise_if_unfit()
 
 
 def test_a_limit_is_a_whole_number(work: Path) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.overview import overview
+from bench.analysis.study import overview
 from bench.hosts import processes
 from bench.hosts.local import LocalProvider
-from bench.model import Run
-from bench.store import Store
+from bench.records.results import Run
+from bench.store.folder import Store
 from tests.campaigns import prepare
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]

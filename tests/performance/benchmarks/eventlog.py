@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-LOG = Path(__file__).parents[2] / "telemetry" / "eventlogs" / "spark-3.5.9.zstd"
+LOG = Path(__file__).parents[2] / "run_files" / "eventlogs" / "spark-3.5.9.zstd"
 SIZE = 1 << 30
 
 
@@ -38,7 +38,8 @@ class EventLog:
 
     timeout = 900
     script = (
-        "import sys, time; from pathlib import Path; from bench.telemetry.eventlog import read\n"
+        "import sys, time; from pathlib import Path\n"
+        "from bench.run_files.spark_event_log import read\n"
         "import pandas, pyarrow\n"
         "begun = time.process_time(); log = read(Path(sys.argv[1]))\n"
         "assert len(log.tasks) == int(sys.argv[2]) and not log.partial\n"

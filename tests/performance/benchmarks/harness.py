@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.model import Run
-from bench.store import Store
+from bench.records.results import Run
+from bench.store.folder import Store
 from tests import reference
 from tests.analysis.factory import Maker, case, digest, session
 from tests.campaigns import campaign, write
@@ -111,7 +111,7 @@ class Page:
     def track_render(self) -> float:
         """CPU seconds."""
         from bench import report
-        from bench.analysis.overview import overview
+        from bench.analysis.study import overview
 
         cases = [case(workers=1 + number) for number in range(10)]
         maker = Maker()
@@ -169,10 +169,10 @@ class Sampler:
 
     def track_share(self) -> float:
         """CPU seconds a second."""
-        from bench.telemetry import sampler
+        from bench.hosts import agent_sampler
 
         with tempfile.TemporaryDirectory() as folder:
-            words = [sys.executable, "-I", str(sampler.__file__), "--mark", "none"]
+            words = [sys.executable, "-I", str(agent_sampler.__file__), "--mark", "none"]
             words += ["--out", str(Path(folder) / "samples.jsonl")]
             process = subprocess.Popen(words)
             time.sleep(self.seconds)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from bench.hosts.vsphere.client import Vcenter
-from bench.hosts.vsphere.clones import Cloner, Recipe
-from bench.hosts.vsphere.removal import leftovers
-from bench.model import Owner, Shape
+from bench.environments.vsphere.client import Vcenter
+from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.removal import leftovers
+from bench.records.cluster import Owner
+from bench.records.study import Shape
 from tests.labs.vcenter import VCenter, missing
 
 OWNER = Owner(study="s", session="260101-000000000-00aa", cluster="c1")

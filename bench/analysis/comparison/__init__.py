@@ -1,0 +1,1 @@
+"""Whether runs did the same work, and how their times compare."""

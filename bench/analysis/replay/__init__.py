@@ -1,0 +1,1 @@
+"""The time on other worker counts, replayed from one Spark event log."""

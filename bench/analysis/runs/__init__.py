@@ -1,0 +1,1 @@
+"""Runs, grouped into cells and curves."""

@@ -1,0 +1,223 @@
+"""Which runs count, and which of them belong together: runs -> curves -> cells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import UNSET
+
+from bench.analysis.runs.summary import headline
+from bench.records.results import Run, Session
+from bench.records.study import Case
+from bench.records.values import Scalar
+
+EARLIER = "an earlier study: its cell is not part of the current one"
+
+
+class Group(msgspec.Struct, kw_only=True):
+    """The runs of one cell; ``counted`` are the latest ok ones by key, in order of their ids."""
+
+    workers: int
+    runs: list[Run]
+    counted: list[Run]
+
+
+class Line(msgspec.Struct, kw_only=True):
+    """The cells of one curve by worker count; ``case`` is None where no session tells it."""
+
+    id: str
+    label: str
+    case: Case | None
+    groups: list[Group]
+
+    @property
+    def counted(self) -> list[Run]:
+        """Return the runs that make the curve's figures."""
+        return [run for group in self.groups for run in group.counted]
+
+    @property
+    def task(self) -> str | None:
+        """Return the task that its runs report, if they do and agree."""
+        tasks = {run.digests.task for group in self.groups for run in group.runs if run.digests}
+        return tasks.pop() if len(tasks) == 1 else None
+
+
+class Selection(msgspec.Struct, kw_only=True):
+    """The curves, and why runs do not count (run id -> reason)."""
+
+    lines: list[Line]
+    why_not: dict[str, str]
+
+
+def select(
+    sessions: Iterable[Session], runs: Iterable[Run], planned: Collection[str] | None = None
+) -> Selection:
+    """Group runs into curves and cells, and say of each run that does not count why.
+
+    ``planned`` are the keys of the study's cells; runs of other cells are an earlier study.
+    Without it, of two cells at the same place of a curve the one that ran last is current.
+    """
+    cases = _Cases(sessions)
+    ordered = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
+    why_not = _reasons(ordered)
+    found: dict[str, tuple[Run, dict[tuple[int, str, str], list[Run]]]] = {}
+    for run in ordered:
+        if planned is not None and run.cell.key not in planned:
+            why_not[run.run] = EARLIER
+            continue
+        _, cells = found.setdefault(cases.identity(run), (run, {}))
+        bundle = run.digests.bundle if run.digests else ""
+        cells.setdefault((run.cell.workers, run.cell.series, bundle), []).append(run)
+    lines = [
+        Line(id="", label="", case=cases.of(first), groups=_current(cells, why_not))
+        for first, cells in found.values()
+    ]
+    lines.sort(key=_order)
+    for number, line in enumerate(lines, 1):
+        line.id = f"curve-{number}"
+    _name(lines)
+    return Selection(lines=lines, why_not=why_not)
+
+
+def _reasons(ordered: Sequence[Run]) -> dict[str, str]:
+    """Return why runs do not count, as far as a run and its cell's other attempts tell."""
+    latest = {run.cell.key: run.run for run in ordered if run.status == "ok"}
+    reasons: dict[str, str] = {}
+    for run in ordered:
+        if run.status != "ok":
+            reasons[run.run] = run.status
+        elif latest[run.cell.key] != run.run:
+            reasons[run.run] = f"superseded by {latest[run.cell.key]}"
+        elif headline(run) is None:
+            reasons[run.run] = "it reports no time of its work that counts"
+    return reasons
+
+
+def _current(
+    cells: Mapping[tuple[int, str, str], list[Run]], why_not: dict[str, str]
+) -> list[Group]:
+    """Return one group a worker count: the one that ran last, with runs that died too early to
+    have a bundle digest; the others are marked in ``why_not``."""
+    groups = []
+    for workers in sorted({key[0] for key in cells}):
+        here = {key: runs for key, runs in cells.items() if key[0] == workers}
+        known = {key: runs for key, runs in here.items() if key[2]} or here
+        current = max(known, key=lambda key: known[key][-1].run)
+        runs: list[Run] = []
+        for key, members in here.items():
+            if key == current or (not key[2] and key[1] == current[1]):
+                runs.extend(members)
+            else:
+                for run in members:
+                    why_not[run.run] = f"{EARLIER} (its cell was changed and run again)"
+        runs.sort(key=lambda run: run.run)
+        counted = [run for run in runs if run.run not in why_not]
+        groups.append(Group(workers=workers, runs=runs, counted=counted))
+    return groups
+
+
+class _Cases:
+    """Finds the case of a run in the study of its session."""
+
+    def __init__(self, sessions: Iterable[Session]) -> None:
+        self._sessions = {session.session: session for session in sessions}
+        self._index: dict[str, dict[tuple[str, str, int, bytes], Case]] = {}
+        self._identity: dict[int, str] = {}
+
+    def of(self, run: Run) -> Case | None:
+        """Return the case, or None where the session or the case is not known."""
+        session = self._sessions.get(run.session)
+        if session is None:
+            return None
+        if run.session not in self._index:
+            self._index[run.session] = {
+                (case.workload, case.environment, case.workers, plain(case.factors)): case
+                for case in session.study.cases
+            }
+        cell = run.cell
+        place = (cell.workload, cell.environment, cell.workers, plain(cell.factors))
+        return self._index[run.session].get(place)
+
+    def identity(self, run: Run) -> str:
+        """Return what is equal for all runs of one curve: the case without its worker count."""
+        case = self.of(run)
+        if case is None:
+            digests = [run.digests.params, run.digests.dataset] if run.digests else []
+            cell = run.cell
+            other = others(cell.factors)
+            return plain([cell.workload, cell.environment, other, digests]).decode()
+        if id(case) not in self._identity:
+            same = msgspec.structs.replace(
+                case,
+                workers=1,
+                factors=others(case.factors),
+                timeout=1.0,
+                retries=0,
+                reuse=True,
+                pause=0.0,
+            )
+            self._identity[id(case)] = plain(same).decode()
+        return self._identity[id(case)]
+
+
+def plain(value: object) -> bytes:
+    """Return a value as JSON with sorted keys, to compare and sort by."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def others(factors: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the factors besides the worker count, sorted by path."""
+    return {path: factors[path] for path in sorted(factors) if path != "workers"}
+
+
+def _order(line: Line) -> tuple[str, str, str, str, bytes]:
+    """Sort curves by task, engine, workload, environment and factors."""
+    cell = line.groups[0].runs[0].cell
+    engine = line.case.engine if line.case else ""
+    factors = plain(others(cell.factors))
+    return (line.task or "", engine, cell.workload, cell.environment, factors)
+
+
+def _name(lines: Sequence[Line]) -> None:
+    """Label each curve by what tells it from the others: workload, environment, factors, rest."""
+    cells = [line.groups[0].runs[0].cell for line in lines]
+    several = len({cell.environment for cell in cells}) > 1
+    for line, cell in zip(lines, cells, strict=True):
+        parts = [cell.workload, *([f"on {cell.environment}"] if several else [])]
+        parts += [f"{path} = {value}" for path, value in others(cell.factors).items()]
+        line.label = ", ".join(parts)
+    for label in {line.label for line in lines}:
+        same = [line for line in lines if line.label == label]
+        if len(same) > 1:
+            _tell_apart(same)
+
+
+def _tell_apart(lines: Sequence[Line]) -> None:
+    """Add to equal labels the settings in which the cases differ, else the curve's id."""
+    settings = [flat(line.case) for line in lines]
+    names = sorted({name for one in settings for name in one})
+    telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
+    for line, one in zip(lines, settings, strict=True):
+        words = [f"{name} = {one.get(name, 'not given')}" for name in telling[:3]]
+        line.label = ", ".join([line.label, *(words or [line.id])])
+
+
+def flat(case: Case | None) -> dict[str, Scalar]:
+    """Return a case's settings besides worker count and factors, by path."""
+    if case is None:
+        return {}
+    found: dict[str, Scalar] = {"dataset.name": case.dataset.name}
+    if case.dataset.generator is not None:
+        found["dataset.generator"] = case.dataset.generator
+    found |= {f"dataset.{name}": value for name, value in case.dataset.params.items()}
+    found |= {f"params.{name}": value for name, value in case.params.items()}
+    found |= {f"conf.{name}": value for name, value in case.conf.items()}
+    found |= {"passes": case.passes, "warmups": case.warmups, "stages": case.stages}
+    for role, shape in (("worker", case.worker), ("driver", case.driver)):
+        found |= {f"{role}.cores": shape.cores, f"{role}.memory": shape.memory}
+        if shape.cpu_limit is not None:
+            found[f"{role}.cpu_limit"] = shape.cpu_limit
+        if shape.gpus is not UNSET and shape.gpu is not UNSET:
+            found |= {f"{role}.gpus": shape.gpus, f"{role}.gpu": shape.gpu}
+    return found

@@ -1,0 +1,220 @@
+"""Runs, cells and curves as analysis describes them.
+
+A missing figure is ``None``, never 0. Times are in seconds, memory in bytes, CPU in cores' worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from bench.analysis.statistics.types import Interval, Trend
+from bench.records.results import RunEvent, Status
+from bench.records.values import Scalar
+
+
+class Headline(msgspec.Struct, frozen=True, kw_only=True):
+    """The one time (s) that stands for a run, and which passes it is made of."""
+
+    seconds: float
+    which: str
+
+
+class RunValue(msgspec.Struct, frozen=True, kw_only=True):
+    """One run's headline time in seconds, with the run's id, repeat (from 0) and session."""
+
+    run: str
+    seconds: float
+    repeat: int | None = None
+    session: str = ""
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A counted run that stands out, and by what; it stays in all figures."""
+
+    run: str
+    kind: Literal["outlier", "contention"]
+    text: str
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """Median seconds of a phase or pipeline stage over ``n`` runs, and its share of their sum."""
+
+    name: str
+    seconds: float
+    share: float | None
+    n: int
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs were measured and how they ended; ``superseded`` ones were ok, but old."""
+
+    ok: int = 0
+    failed: int = 0
+    timeout: int = 0
+    skipped: int = 0
+    superseded: int = 0
+
+
+class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All repeats of one point of the study; ``cold`` is the median of pass 0, ``cv`` sd/mean.
+
+    ``worker_cpu`` and ``wall`` are medians of the whole work (s) over the runs that know their
+    workers' CPU time; ``warmup`` is the trend of passes after the warm-ups, if it was tested.
+    """
+
+    id: str
+    curve: str
+    workload: str
+    environment: str
+    workers: int
+    factors: Mapping[str, Scalar] = {}
+    counts: Counts
+    which: str = ""
+    seconds: Interval | None = None
+    cv: float | None = None
+    cold: float | None = None
+    worker_cpu: float | None = None
+    wall: float | None = None
+    warmup: Trend | None = None
+    doubts: tuple[Doubt, ...] = ()
+    phases: tuple[Share, ...] = ()
+    stages: tuple[Share, ...] = ()
+    stages_mode: str = ""
+    runs: tuple[RunValue, ...] = ()
+    note: str = ""
+
+
+class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker count of a curve; ``ideal`` is the time (s) of perfect scaling from the first."""
+
+    workers: int
+    seconds: Interval | None = None
+    runs: tuple[RunValue, ...] = ()
+    ideal: float | None = None
+    speedup: Interval | None = None
+    efficiency: Interval | None = None
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """Time over worker count of one workload in one environment, all else equal.
+
+    ``base`` is the worker count that speed-up refers to; ``representative`` the run nearest to
+    the middle at the largest measured worker count.
+    """
+
+    id: str
+    label: str
+    workload: str
+    environment: str
+    engine: str | None = None
+    task: str | None = None
+    dataset: str = ""
+    factors: Mapping[str, Scalar] = {}
+    points: tuple[CurvePoint, ...] = ()
+    base: int | None = None
+    representative: str | None = None
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """Utilization of one scope over time: s, cores' worth, bytes; a gap in the data is None.
+
+    ``cpu`` is the mean over the time since the ``t`` before.
+    """
+
+    scope: str
+    t: tuple[float, ...]
+    cpu: tuple[float | None, ...] = ()
+    memory: tuple[float | None, ...] = ()
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU over time: s, share of the time that it was busy (0..1), bytes, W; a gap is None."""
+
+    scope: str
+    t: tuple[float, ...]
+    utilization: tuple[float | None, ...] = ()
+    memory: tuple[float | None, ...] = ()
+    power: tuple[float | None, ...] = ()
+
+
+class Utilization(msgspec.Struct, frozen=True, kw_only=True):
+    """Utilization of one run that stands for a curve at ``workers`` workers.
+
+    ``sampling`` is the seconds from one sample to the next that its study asked for.
+    """
+
+    curve: str
+    label: str
+    run: str
+    workers: int
+    sampling: float | None = None
+    series: tuple[Series, ...]
+    gpus: tuple[Gpu, ...] = ()
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as it is listed: ``counted`` runs make the figures, others say why not."""
+
+    run: str
+    cell: str | None
+    workload: str
+    environment: str
+    workers: int
+    factors: Mapping[str, Scalar]
+    repeat: int
+    attempt: int
+    status: Status
+    reason: str
+    counted: bool
+    why_not: str
+    seconds: float | None
+    which: str
+    passes: tuple[float, ...]
+    phases: Mapping[str, float]
+    started_at: str
+    session: str
+    machines: tuple[str, ...]
+    versions: Mapping[str, str]
+    objective: float | None = None
+    auc: float | None = None
+    iterations: int | None = None
+    workers_seen: int | None = None
+    marks: tuple[RunEvent, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of the harness, as it is listed."""
+
+    session: str
+    campaign: str
+    started_at: str
+    host: str
+    benchcast: str
+    commit: str | None
+    dirty: bool | None
+    runs: int
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """A named value about the study."""
+
+    name: str
+    value: str
+
+
+class ProvisionTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the machines of an environment took to be made, one by one, in seconds.
+
+    ``kind`` is of clones (linked, full, instant), "" where it is not known; ``count`` machines
+    that stood when their clusters ended.
+    """
+
+    environment: str
+    kind: str
+    count: int
+    median: float
+    longest: float

@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: intervals, ratios, trends, outliers, power."""

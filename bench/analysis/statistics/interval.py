@@ -1,0 +1,109 @@
+"""Intervals around the middle of a few numbers.
+
+How often they hold the truth at their level of 95 %, simulated (tests/analysis/test_coverage.py):
+95 % under lognormal times at 3, 5, 10 and 20 runs; under heavy tails (log times Student t with 3
+degrees of freedom) 96 % at 3 and 5 runs, where Student's t is a little wide, and 95 % at 10 and
+20; where the number of repeats was chosen by the interval's width, 93.5 to 96.5 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, median, stdev
+
+from bench.analysis.statistics.types import Interval
+
+LEVEL = 0.95
+MEDIAN_FROM = 10  # runs from which the median's interval is narrow enough to be of use
+
+GEOMETRIC = "geometric mean, Student t on log times"
+MEDIAN = "median, interpolated order statistics"
+SINGLE = "one run, no interval"
+
+
+def estimate(seconds: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Return the middle of positive times (s) with its confidence interval; None without any.
+
+    Below 10 runs the geometric mean with Student's t on log times, from 10 on the median with
+    interpolated order statistics; one run has no interval.
+    """
+    if not seconds:
+        return None
+    if len(seconds) == 1:
+        return Interval(mid=seconds[0], method=SINGLE, n=1)
+    if len(seconds) < MEDIAN_FROM:
+        return geometric_mean(seconds, level)
+    return median_interval(seconds, level)
+
+
+def geometric_mean(seconds: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the geometric mean of at least two positive times with a t interval on their logs.
+
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25, applied to
+    log(time); exact where times are lognormal.
+    """
+    n = len(seconds)
+    logs = [math.log(value) for value in seconds]
+    centre = fmean(logs)
+    half = t_quantile(0.5 + level / 2, n - 1) * deviation(logs) / math.sqrt(n)
+    return Interval(
+        mid=math.exp(centre),
+        low=math.exp(centre - half),
+        high=math.exp(centre + half),
+        level=level,
+        method=GEOMETRIC,
+        n=n,
+        note="all runs took equally long" if half == 0 else "",
+    )
+
+
+def median_interval(seconds: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the median with a distribution-free interval from interpolated order statistics.
+
+    Source: Hettmansperger and Sheather, "Confidence intervals based on interpolated order
+    statistics", Statistics & Probability Letters 4 (1986) 75-79, equation for lambda. Where the
+    whole range attains less than ``level``, the range is given with the level it attains.
+    """
+    ordered = sorted(seconds)
+    n = len(ordered)
+    mid = median(ordered)
+    if _coverage(n, 1) <= level or n < 3:
+        attained = _coverage(n, 1)
+        low, high, note = ordered[0], ordered[-1], "the whole range of the runs"
+    else:
+        k = max(k for k in range(1, (n + 1) // 2 + 1) if _coverage(n, k) >= level)
+        outer, inner = _coverage(n, k), _coverage(n, k + 1)
+        part = (outer - level) / (outer - inner)
+        weight = (n - k) * part / (k + (n - 2 * k) * part)
+        low = (1 - weight) * ordered[k - 1] + weight * ordered[min(k, n - 1)]
+        high = (1 - weight) * ordered[n - k] + weight * ordered[max(n - k - 1, 0)]
+        low, high, attained = min(low, mid), max(high, mid), level
+        note = f"between the exact levels {inner:.4g} and {outer:.4g}"
+    return Interval(mid=mid, low=low, high=high, level=attained, method=MEDIAN, n=n, note=note)
+
+
+def _coverage(n: int, k: int) -> float:
+    """Return the level (0..1) of the interval from the k-th smallest to the k-th largest of n."""
+    tail = sum(math.comb(n, i) for i in range(k))
+    return float(max(0.0, 1 - 2 * tail / 2**n))
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Return the sample standard deviation (n - 1) of at least two values."""
+    if min(values) == max(values):
+        return 0.0
+    centre = fmean(values)
+    return math.sqrt(math.fsum((x - centre) ** 2 for x in values) / (len(values) - 1))
+
+
+def t_quantile(probability: float, freedom: float) -> float:
+    """Return Student's t quantile (Student 1908) for a possibly fractional ``freedom`` > 0."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
+
+
+def variation(seconds: Sequence[float]) -> float | None:
+    """Return the coefficient of variation, sample sd over mean (0.1 = 10 %); None below 2 runs."""
+    return stdev(seconds) / fmean(seconds) if len(seconds) > 1 and fmean(seconds) > 0 else None

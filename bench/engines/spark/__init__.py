@@ -1,0 +1,1 @@
+"""Spark Standalone on given hosts."""

@@ -1,0 +1,239 @@
+"""An environment made of hosts and an engine, written once for all that provide hosts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.contracts import (
+    Cluster,
+    Engine,
+    Environment,
+    Execution,
+    Facts,
+    Finding,
+    Host,
+    HostProvider,
+    Leftover,
+    MetricSource,
+    Tailor,
+)
+from bench.errors import UnsuitableEnvironment
+from bench.hosts import InstallsEngines, Made, Room, Shared
+from bench.records.cluster import ClusterSpec, Job, Owner
+from bench.records.results import MachineUse
+from bench.text import plural
+
+GIB = 1 << 30
+
+
+class HostEnvironment(Environment):
+    """Opens clusters by taking hosts from a provider and launching an engine on them."""
+
+    def __init__(self, provider: HostProvider | Tailor, engines: Mapping[str, Engine]) -> None:
+        """``engines`` maps the names that workloads use to engines."""
+        self.provider = provider
+        self.engines = dict(engines)
+
+    def machines(self, need: ClusterSpec) -> int:
+        """Return one machine for hosts that are parts of one, else one a worker."""
+        return 1 if isinstance(self.provider, Shared) else need.workers
+
+    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
+        """Say what the engine lacks, and whether one shared machine is too small."""
+        if need.engine not in self.engines:
+            known = ", ".join(sorted(self.engines))
+            what = f"the engine {need.engine!r} does not run here; engines here: {known}"
+            return [Finding(severity="error", scope="cell", what=what)]
+        findings = list(self.engines[need.engine].check(need))
+        if isinstance(self.provider, Shared):
+            findings += room_findings(self.provider.room(), need)
+        return findings
+
+    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
+        """Acquire and limit hosts and launch the engine: whole, or undone and raised."""
+        if need.engine not in self.engines:
+            raise UnsuitableEnvironment(f"the engine {need.engine!r} does not run here")
+        return HostCluster(self.provider, self.engines, need, owner)
+
+    def leftovers(self) -> Iterable[Leftover]:
+        """List what carries an owner's mark at the provider's."""
+        return self.provider.leftovers()
+
+
+class HostCluster(Cluster):
+    """Hosts with an engine on them; it keeps the hosts when it adapts.
+
+    ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
+    ``close`` the teardown alone. ``facts.uses`` are of the machines that it holds, and after
+    ``close`` of all that it ever held. Hosts that are parts of one machine count as one machine,
+    and so does a driver beside a worker.
+    """
+
+    def __init__(
+        self,
+        provider: HostProvider | Tailor,
+        engines: Mapping[str, Engine],
+        need: ClusterSpec,
+        owner: Owner,
+    ) -> None:
+        """Come up, or undo what had come up and raise."""
+        self.facts = Facts()
+        self.owner = owner
+        self._provider = provider
+        self._engines = engines
+        self._inner: Cluster | None = None
+        self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
+        self._past: list[MachineUse] = []  # of machines that were given back by adapting
+        self._shared = isinstance(provider, Shared)
+        self._become(need)
+
+    def submit(self, job: Job) -> Execution:
+        """Start the job on the engine."""
+        if self._inner is None:
+            raise RuntimeError("the cluster is closed")
+        return self._inner.submit(job)
+
+    def sources(self) -> Sequence[MetricSource]:
+        """Return the telemetry of the hosts and of the engine."""
+        inner = self._inner.sources() if self._inner is not None else []
+        return [*self._provider.sources(self._hosts()), *inner]
+
+    def adapt(self, need: ClusterSpec) -> None:
+        """Keep the hosts, take or leave the difference, and launch the engine anew."""
+        try:
+            self._stop_engine()
+        except BaseException:
+            self.close()
+            raise
+        self._become(need)
+
+    def close(self) -> None:
+        """Stop the engine and give every host back; idempotent."""
+        began = time.monotonic()
+        if not self._held and self._inner is None:
+            return
+        uses = (*self._past, *self._uses())
+        try:
+            self._stop_engine()
+        finally:
+            self._release(self._held)
+            self._held = []
+        phases = {"teardown": time.monotonic() - began}
+        self.facts = Facts(machines=self.facts.machines, uses=uses, phases=phases)
+
+    def _become(self, need: ClusterSpec) -> None:
+        try:
+            began = time.monotonic()
+            self._provision(need)
+            provisioned = time.monotonic()
+            driver, *workers = self._hosts()
+            self._inner = self._engines[need.engine].launch(driver, workers, need)
+            launch = time.monotonic() - provisioned
+        except BaseException:
+            self.close()
+            raise
+        phases = {"provision": provisioned - began, "launch": launch}
+        machines = {machine.digest: machine for machine in (h.machine() for h in self._hosts())}
+        self.facts = Facts(machines=machines, uses=self._uses(), phases=phases)
+
+    def _provision(self, need: ClusterSpec) -> None:
+        """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
+        if isinstance(self._provider, Tailor):
+            now, before = time.monotonic(), self._each()
+            self._hold(self._provider.fit(self._hosts(), need, self.owner), now)
+            self._remember(before)
+        else:
+            self._count(self._provider, need.workers + 1)
+        if isinstance(self._provider, InstallsEngines):
+            now, before = time.monotonic(), self._each()
+            self._hold(self._provider.equip(self._hosts(), need.engine), now)
+            self._remember(before)
+        for number, host in enumerate(self._hosts()):
+            host.limit(need.worker if number else need.driver)
+
+    def _hold(self, hosts: Sequence[Host], now: float) -> None:
+        """Have these hosts; those that are new since ``now``."""
+        since = {id(host): began for host, began in self._held}
+        self._held = [(host, since.get(id(host), now)) for host in hosts]
+
+    def _count(self, provider: HostProvider, wanted: int) -> None:
+        """Give back what is too many, take what is lacking."""
+        surplus, before = self._held[wanted:], self._each()
+        self._held = self._held[:wanted]
+        self._remember(before)
+        self._release(surplus)
+        if lacking := wanted - len(self._held):
+            fresh = provider.acquire(lacking, self.owner)
+            self._held += [(host, time.monotonic()) for host in fresh]
+
+    def _uses(self) -> tuple[MachineUse, ...]:
+        """Return how long each machine has been held; parts of one machine are one machine."""
+        each = self._each()
+        return tuple(use for _, use in each[1:2]) if self._shared else _machines(each)
+
+    def _each(self) -> list[tuple[Host, MachineUse]]:
+        """Return how long each host has been held."""
+        now = time.monotonic()
+        return [
+            (
+                host,
+                MachineUse(
+                    machine=host.machine().digest,
+                    role="worker" if number else "driver",
+                    seconds=now - since,
+                    made=host.made_seconds if isinstance(host, Made) else None,
+                ),
+            )
+            for number, (host, since) in enumerate(self._held)
+        ]
+
+    def _remember(self, before: Sequence[tuple[Host, MachineUse]]) -> None:
+        """Keep the uses of those machines of ``before`` on which nothing of it is held any more.
+
+        A host that is new since may stand at the address of one that went: it does not count.
+        """
+        held = {id(host) for host in self._hosts()}
+        stay = {host.address for host, _ in before if id(host) in held}
+        if not self._shared:
+            gone = [(host, use) for host, use in before if host.address not in stay]
+            self._past += _machines(gone)
+
+    def _hosts(self) -> list[Host]:
+        return [host for host, _ in self._held]
+
+    def _release(self, held: Sequence[tuple[Host, float]]) -> None:
+        self._provider.release([host for host, _ in held])
+
+    def _stop_engine(self) -> None:
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            inner.close()
+
+
+def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]:
+    """Return the uses of machines: a driver beside a worker is on the worker's."""
+    workers = {host.address for host, use in each if use.role == "worker"}
+    return tuple(use for host, use in each if use.role == "worker" or host.address not in workers)
+
+
+def room_findings(room: Room, need: ClusterSpec) -> list[Finding]:
+    """Say whether workers and driver together fit on one machine."""
+    findings: list[Finding] = []
+    memory = need.workers * need.worker.memory + need.driver.memory
+    workers = plural(need.workers, "worker")
+    asked = f"{workers} and the driver ask for {memory / GIB:.1f} GiB"
+    if memory > room.memory:
+        what = f"{asked}; this machine has {room.memory / GIB:.1f} GiB"
+        remedy = "use fewer workers or less memory for each"
+        findings.append(Finding(severity="error", scope="cell", what=what, remedy=remedy))
+    elif memory > room.available:
+        what = f"{asked}; {room.available / GIB:.1f} GiB are free on this machine now"
+        findings.append(Finding(severity="warning", scope="cell", what=what))
+    share = need.worker.cpu_limit
+    wanted = need.workers * (need.worker.cores if share is None else share)
+    if wanted > room.cores:
+        what = f"oversubscribed: {workers} want {wanted:g} cores of {room.cores}"
+        remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"
+        findings.append(Finding(severity="warning", scope="cell", what=what, remedy=remedy))
+    return findings

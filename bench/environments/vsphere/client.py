@@ -1,0 +1,257 @@
+"""A connection to a vCenter: TLS always verified, every call bounded, sessions renewed."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import importlib
+import re
+import ssl
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment
+
+VERSION = "vim.version.version11"  # of the API: vSphere 6.5; later servers speak it too
+NEWER, SINCE = "vim.version.version12", (6, 7)  # where the server has it: instant clones
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
+LOST = (OSError, http.client.HTTPException)  # a server that died is no MethodFault
+
+
+def module(name: str = "pyVmomi") -> Any:
+    """Import pyvmomi when it is needed (it takes seconds), or say which extra brings it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtra("pyvmomi", "vsphere") from None
+
+
+def place(address: str) -> tuple[str, int]:
+    """Return host and port of ``address``, host or host:port; ValueError for anything else."""
+    match = _ADDRESS.fullmatch(address)
+    host, port = ("", 0) if match is None else (match[1], int(match[2] or 443))
+    try:
+        host.encode("idna")  # as a socket does it: no empty label, none too long
+    except UnicodeError:
+        host = ""
+    if not host or not 1 <= port <= 65535:
+        raise ValueError(
+            f'vcenter = "{address}" is not allowed; "vc.example.org" or "vc.example.org:443" is'
+        )
+    return host, port
+
+
+class Vcenter:
+    """One vCenter as one user. ``calls`` counts what was sent, by method.
+
+    No call is sent twice but after NotAuthenticated, which the server says before it does
+    anything: a call that died may have been carried out, and only a look at the owner mark tells.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        user: str,
+        password: str,
+        *,
+        ca: Path | None = None,
+        call_timeout: float = 60.0,
+    ) -> None:
+        """``address`` is host or host:port; ``ca`` a PEM file, default the system's.
+
+        UnsuitableEnvironment for a wrong password or an unknown certificate, LaunchFailed for a
+        server that does not answer within ``call_timeout`` seconds.
+        """
+        self.address = address
+        self.calls: Counter[str] = Counter()
+        self._user, self._password = user, password
+        self._soap = _adapter(address, ca, call_timeout)
+        self._leave = weakref.finalize(self, _leave, self._soap)
+        self._stub = _session_stub(self)
+        self._lock = threading.Lock()
+        self._sessions = 0
+        try:
+            with self.told():
+                self.login(0)
+                self.content = self.instance.RetrieveContent()
+                if self.api >= SINCE:
+                    for stub in (self._soap, self._stub):
+                        stub.ComputeVersionInfo(NEWER)
+        except BaseException:
+            self._leave.detach()  # nobody is logged in
+            self._soap.DropConnections()
+            raise
+
+    @property
+    def instance(self) -> Any:
+        """The service instance, on the renewing session."""
+        return module().vim.ServiceInstance("ServiceInstance", self._stub)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there have been so far."""
+        return self._sessions
+
+    @property
+    def api(self) -> tuple[int, ...]:
+        """The API's version, as far as it is numbers: (8, 0)."""
+        parts = str(self.content.about.apiVersion).split(".")[:2]
+        return tuple(int(part) for part in parts if part.isdigit())
+
+    @property
+    def product(self) -> str:
+        """What the vCenter says that it is, with its version."""
+        return str(self.content.about.fullName)
+
+    def login(self, seen: int) -> None:
+        """Log in, unless another thread has done it since ``seen`` sessions."""
+        vim = module().vim
+        with self._lock:
+            if self._sessions != seen:
+                return
+            instance = vim.ServiceInstance("ServiceInstance", self._soap)
+            try:
+                manager = instance.RetrieveContent().sessionManager
+                manager.Login(self._user, self._password)
+            except vim.fault.InvalidLogin:
+                raise UnsuitableEnvironment(
+                    f"vCenter {self.address}: user or password is refused (user {self._user!r})",
+                    remedy="check user and the place that password names",
+                ) from None
+            except ssl.SSLCertVerificationError as error:
+                raise UnsuitableEnvironment(
+                    f"vCenter {self.address}: its certificate is not trusted: "
+                    f"{error.verify_message}",
+                    remedy="give the authority's certificate: ca = 'vcenter-ca.pem'",
+                ) from None
+            except LOST as error:
+                raise self.unreachable(error) from None
+            except UnicodeError:
+                raise UnsuitableEnvironment(
+                    f"vCenter {self.address}: user or password is no text that can be sent",
+                    remedy="check user and the place that password names: UTF-8 is read",
+                ) from None
+            self._sessions += 1
+
+    def find(self, path: str, what: str) -> Any:
+        """Return the object at an inventory path; UnsuitableEnvironment where there is none."""
+        found = self.content.searchIndex.FindByInventoryPath(path)
+        if found is None:
+            raise UnsuitableEnvironment(
+                f"vCenter {self.address}: there is no {what} at {path!r}",
+                remedy="check its name and folder, and that the user may see it",
+            )
+        return found
+
+    def reconnect(self, within: float) -> None:
+        """Wait until the vCenter answers again; LaunchFailed after ``within`` s.
+
+        A session that it still knows goes on: it refuses a login on one (InvalidLogin). On any
+        other the call itself logs in.
+        """
+        ends = time.monotonic() + within
+        while True:
+            try:
+                self._soap.DropConnections()
+                self.instance.CurrentTime()
+                self.content = self.instance.RetrieveContent()
+            except (*LOST, LaunchFailed) as error:
+                if time.monotonic() >= ends:
+                    lost = error if isinstance(error, LaunchFailed) else self.unreachable(error)
+                    raise lost from None
+                time.sleep(0.2)
+            else:
+                return
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Raise LaunchFailed where the vCenter is lost or refuses: for calls to it alone."""
+        try:
+            yield
+        except LOST as error:
+            raise self.unreachable(error) from None
+        except module().vmodl.MethodFault as fault:
+            raise self.refused(fault) from None
+
+    def unreachable(self, error: Exception) -> LaunchFailed:
+        """Say that the vCenter does not answer."""
+        return LaunchFailed(f"vCenter {self.address} does not answer: {type(error).__name__}")
+
+    def refused(self, fault: Any) -> LaunchFailed:
+        """Say that the vCenter answers with a fault: its name and text, nothing of the call."""
+        name = type(fault).__name__.rpartition(".")[2]
+        text = str(getattr(fault, "msg", None) or "")
+        return LaunchFailed(
+            f"vCenter {self.address} refuses: {name}{': ' if text else ''}{text}",
+            remedy="look at the user's permissions there" if name == "NoPermission" else "",
+        )
+
+    def close(self) -> None:
+        """Log out and drop the connections; done at the latest when nobody needs this any more."""
+        self._leave()
+
+
+def _leave(soap: Any) -> None:
+    """Log out; a server that is gone has no session either."""
+    vim = module().vim
+    try:
+        with contextlib.suppress(*LOST, vim.fault.NotAuthenticated):
+            instance = vim.ServiceInstance("ServiceInstance", soap)
+            instance.RetrieveContent().sessionManager.Logout()
+    finally:
+        soap.DropConnections()
+
+
+def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
+    try:
+        host, port = place(address)
+    except ValueError as error:
+        raise UnsuitableEnvironment(str(error)) from None
+    try:
+        # always given: without a context pyvmomi does not verify loopback addresses
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except (OSError, ssl.SSLError):
+        raise UnsuitableEnvironment(
+            f"ca = {str(ca)!r} is no readable PEM file", remedy="give the authority's certificate"
+        ) from None
+    return module().SoapStubAdapter(
+        host=host,
+        port=port,
+        sslContext=context,
+        httpConnectionTimeout=timeout,
+        version=VERSION,
+        poolSize=16,
+    )
+
+
+def _session_stub(vcenter: Vcenter) -> Any:
+    """Return a stub that logs in again on NotAuthenticated and repeats nothing else.
+
+    pyvmomi's own (SessionOrientedStub) also repeats calls whose connection died, CloneVM_Task
+    among them.
+    """
+    soap, owner = vcenter._soap, weakref.ref(vcenter)  # a cycle would keep its session for long
+    expired = module().vim.fault.NotAuthenticated
+
+    def invoke(stub: Any, mo: Any, info: Any, args: Any) -> Any:
+        vcenter = owner()
+        if vcenter is None:
+            raise RuntimeError("the connection to this vCenter was given up")
+        for attempt in range(2):
+            vcenter.calls[info.wsdlName] += 1
+            seen = vcenter.sessions
+            status, answer = soap.InvokeMethod(mo, info, args, stub)
+            if status == 200:
+                return answer
+            if attempt or not isinstance(answer, expired):
+                break
+            vcenter.login(seen)
+        raise answer
+
+    base = module("pyVmomi.SoapAdapter").StubAdapterBase
+    return type("SessionStub", (base,), {"InvokeMethod": invoke})(version=soap.version)

@@ -1,0 +1,312 @@
+"""Clones as hosts: made to measure for a need, reached by SSH, and gone when they are released.
+
+A worker has a clone of its own, and so has a driver where the engine uses one; the clone has the
+worker's cores and its memory, with what the guest's system needs on top. Nothing is kept in a
+clone that must be cleaned up: it goes as a whole, by the owner's mark in its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.contracts import Host, Leftover, MetricSource
+from bench.digests import digest
+from bench.environments.vsphere import capacity, cloning, host_keys, removal
+from bench.environments.vsphere.client import Vcenter
+from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.counters import VcenterCounters
+from bench.environments.vsphere.migration_watcher import MigrationWatcher
+from bench.errors import HostLost, LaunchFailed, UserError
+from bench.hosts import equipment, sshplace
+from bench.hosts.link import Address, Link
+from bench.hosts.ssh import SshHost
+from bench.hosts.sshsampler import SshSampler
+from bench.records.cluster import ClusterSpec, Owner
+from bench.records.results import Machine
+from bench.records.study import Shape
+
+MEMORY_STEP = 4 << 20  # bytes: vSphere gives memory in multiples of 4 MiB
+PAUSE = 1.0  # seconds between tries to log in to a clone that is still booting
+_log = logging.getLogger(__name__)
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """How to log in to clones. ``known_hosts`` None: vCenter tells their keys (guestinfo).
+
+    Without ``python`` the engines' environments are built on the clones.
+    ``alias`` is the name under which the file has the template's key, or by which an authority's
+    certificates know the clones. ``timeout`` is for logging in once there is an address.
+    """
+
+    user: str | None
+    port: int = 22
+    key: Path | None = None
+    passphrase: str | None = None
+    python: str | None = None
+    known_hosts: Path | None = None
+    alias: str | None = None
+    folder: str = sshplace.FOLDER
+    at_once: int = sshplace.AT_ONCE
+    timeout: float = 300.0
+
+    def __repr__(self) -> str:
+        """Leave the passphrase out."""
+        return f"Login({self.user}, port={self.port})"
+
+
+class CloneHost(SshHost):
+    """A place on a clone; ``made_seconds`` is what cloning it took, by the vCenter's clock."""
+
+    def __init__(
+        self,
+        link: Link,
+        root: Path,
+        owner: Owner,
+        index: int,
+        clone: cloning.Machine,
+        under: Mapping[str, str],
+    ) -> None:
+        """Take the marked folder below ``root``; ``under`` is what lies beneath the clone."""
+        super().__init__(link, root, clone.address, owner, index)
+        self.clone = clone
+        self.made_seconds = clone.clone_seconds
+        self.under = under
+        self._placed = _placed(super().machine(), under)
+
+    def machine(self) -> Machine:
+        """Return the guest's facts with those of what lies beneath it."""
+        return self._placed
+
+
+class VsphereProvider:
+    """Clones hosts, keeps those that still fit, and destroys the others."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Vcenter],
+        recipe: Recipe,
+        login: Login,
+        *,
+        system: int,
+        driverless: frozenset[str],
+    ) -> None:
+        """``system`` bytes are the guest's own; engines of ``driverless`` use no driver's host."""
+        self._connect = connect
+        self.recipe = recipe
+        self.login = login
+        self._system = system
+        self._driverless = driverless
+        self._held: dict[str, set[int]] = {}  # a clone's name -> the places on it
+        self._indices: dict[str, itertools.count[int]] = {}
+
+    @functools.cached_property
+    def vcenter(self) -> Vcenter:
+        """The connection, made when it is first needed."""
+        return self._connect()
+
+    @functools.cached_property
+    def cloner(self) -> Cloner:
+        """What clones."""
+        return Cloner(self.vcenter, self.recipe)
+
+    def shapes(self, need: ClusterSpec) -> list[Shape]:
+        """Return what is cloned for a need: the driver's first, where the engine uses one."""
+        driver = [] if need.engine in self._driverless else [self._sized(need.driver)]
+        return driver + [self._sized(need.worker)] * need.workers
+
+    def fit(self, hosts: Sequence[Host], need: ClusterSpec, owner: Owner) -> list[Host]:
+        """Return the hosts of a need, driver first: of ``hosts`` those that fit, and new ones.
+
+        What does not fit goes first, so that there are never more than the need takes. On
+        LaunchFailed nothing new is left; what was kept stays the caller's.
+        """
+        given = [host for host in hosts if isinstance(host, CloneHost)]
+        driver, workers = self._kept(given, need)
+        self.release([one for one in given if one is not driver and one not in workers])
+        own = need.engine not in self._driverless
+        lacking = [self._sized(need.driver)] * (own and driver is None)
+        lacking += [self._sized(need.worker)] * (need.workers - len(workers))
+        fresh = self._new(lacking, owner) if lacking else []
+        try:
+            if own and driver is None:
+                driver, *added = fresh
+            else:
+                added = fresh
+            workers += added
+            return [driver or self._beside(workers[0], owner), *workers]
+        except BaseException:
+            self.release(fresh)
+            raise
+
+    def release(self, hosts: Sequence[Host]) -> None:
+        """Destroy the clones of these hosts, or end a place where others stay; idempotent."""
+        leaving: dict[str, list[CloneHost]] = {}
+        for host in hosts:
+            if not isinstance(host, CloneHost):
+                raise TypeError(f"not a clone: {host!r}")
+            if host.index in self._held.get(host.clone.name, ()):
+                leaving.setdefault(host.clone.name, []).append(host)
+        doomed: dict[str, tuple[Owner, list[str]]] = {}
+        for name, places in leaving.items():
+            if {one.index for one in places} == self._held[name]:
+                owner = places[0].owner
+                doomed.setdefault(owner.mark, (owner, []))[1].append(name)
+                places[0].link.close()
+                continue
+            for one in places:
+                one.close()
+                self._held[name].discard(one.index)
+        for owner, names in doomed.values():
+            self.cloner.release(names, owner)
+            for name in names:
+                self._held.pop(name, None)
+
+    def leftovers(self) -> Iterable[Leftover]:
+        """List what carries a mark; a vCenter that cannot be asked is warned of.
+
+        Others may still be looked at: records hold no user, and a finished session left nothing.
+        """
+        try:
+            vcenter = self.vcenter
+            with vcenter.told():
+                return removal.leftovers(vcenter, self.recipe.clone_timeout)
+        except (LaunchFailed, UserError) as error:
+            _log.warning("what may be left there is not known: %s", error)
+            return []
+
+    def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:
+        """Build the engine's Python environment on the clones that lack it, where none is said.
+
+        Returns the hosts. Clones are alike: where it cannot be built on one, LaunchFailed.
+        """
+        if self.login.python is None:
+            places = [host for host in hosts if isinstance(host, CloneHost)]
+            for failure in equipment.equip(places, engine, self.login.at_once).values():
+                raise failure
+        return list(hosts)
+
+    def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
+        """Return the guests' samplers, vCenter's counters and the watch over moves."""
+        places = [host for host in hosts if isinstance(host, CloneHost)]
+        vms: dict[str, object] = {}
+        for rank, host in reversed(list(enumerate(places))):
+            if rank or host.clone.name not in {one.clone.name for one in places[1:]}:
+                vms["driver" if rank == 0 else f"worker-{rank - 1}"] = host.clone.vm
+        return [
+            SshSampler(places),
+            VcenterCounters(self.vcenter, vms),
+            MigrationWatcher(self.vcenter, vms, self.recipe.hosts),
+        ]
+
+    def _sized(self, shape: Shape) -> Shape:
+        memory = -(-(shape.memory + self._system) // MEMORY_STEP) * MEMORY_STEP
+        return msgspec.structs.replace(shape, memory=memory, cpu_limit=None)
+
+    def _kept(
+        self, hosts: Sequence[CloneHost], need: ClusterSpec
+    ) -> tuple[CloneHost | None, list[CloneHost]]:
+        """Return the driver, if it can stay, and the workers that can."""
+        if not hosts:
+            return None, []
+        driver, *workers = hosts
+        size = self._sized(need.worker)
+        kept = [one for one in workers if one.clone.shape == size][: need.workers]
+        beside = driver.clone.name in {one.clone.name for one in workers}
+        if need.engine in self._driverless:
+            stays = beside and bool(kept) and driver.clone.name == kept[0].clone.name
+        else:
+            stays = not beside and driver.clone.shape == self._sized(need.driver)
+        return driver if stays else None, kept
+
+    def _new(self, shapes: Sequence[Shape], owner: Owner) -> list[CloneHost]:
+        """Clone, and log in to the clones; all or none."""
+        made = self.cloner.acquire(shapes, owner)
+        try:
+            vms = {one.name: one.vm for one in made}
+            with self.vcenter.told():
+                under = capacity.beneath(self.vcenter, self.recipe, vms)
+            links = self._links(made)
+            self._reach(links)
+            return [
+                self._host(link, owner, clone, under[clone.name])
+                for link, clone in zip(links, made, strict=True)
+            ]
+        except BaseException:
+            for one in made:
+                self._held.pop(one.name, None)
+            self.cloner.undo([one.name for one in made], owner)
+            raise
+
+    def _links(self, made: Sequence[cloning.Machine]) -> list[Link]:
+        login = self.login
+        known: Mapping[str, Path | bytes]
+        if login.known_hosts is None:
+            vms = {one.name: one.vm for one in made}
+            with self.vcenter.told():
+                known = host_keys.told(self.vcenter, vms, self.recipe.ip_timeout)
+        else:
+            known = dict.fromkeys((one.name for one in made), login.known_hosts)
+        return [
+            Link(
+                Address(
+                    name=one.name,
+                    target=one.address,
+                    port=login.port,
+                    user=login.user,
+                    key=login.key,
+                    known_hosts=known[one.name],
+                    alias=login.alias,
+                    python=login.python or "python3",
+                    passphrase=login.passphrase,
+                )
+            )
+            for one in made
+        ]
+
+    def _reach(self, links: Sequence[Link]) -> None:
+        """Log in to all, and to those that still boot again and again; LaunchFailed names one."""
+        ends = time.monotonic() + self.login.timeout
+        waiting = list(links)
+        while True:
+            answers = sshplace.prepare(waiting, self.login.folder, self.login.at_once)
+            late: list[tuple[Link, HostLost]] = []
+            for link, answer in zip(waiting, answers, strict=True):
+                if isinstance(answer, HostLost):
+                    late.append((link, answer))
+                elif isinstance(answer, LaunchFailed):
+                    raise answer
+            if not late:
+                return
+            if time.monotonic() >= ends:
+                raise late[0][1]
+            waiting = [link for link, _ in late]
+            time.sleep(PAUSE)
+
+    def _beside(self, worker: CloneHost, owner: Owner) -> CloneHost:
+        """Return a driver's place on a worker's clone."""
+        return self._host(worker.link, owner, worker.clone, worker.under)
+
+    def _host(
+        self, link: Link, owner: Owner, clone: cloning.Machine, under: Mapping[str, str]
+    ) -> CloneHost:
+        folder = self.login.folder
+        index = next(self._indices.setdefault(owner.mark, itertools.count()))
+        sshplace.occupy(link, folder, owner, index, clone.address)
+        self._held.setdefault(clone.name, set()).add(index)
+        return CloneHost(link, sshplace.root(link, folder), owner, index, clone, under)
+
+
+def _placed(machine: Machine, under: Mapping[str, str]) -> Machine:
+    """Return a machine's facts with what lies beneath it; the digest is over all of them."""
+    known = msgspec.to_builtins(machine)
+    facts = {name: value for name, value in known.items() if name not in ("record", "digest")}
+    return msgspec.structs.replace(
+        machine, under=dict(under), digest=digest({**facts, "under": dict(under)})
+    )

@@ -1,0 +1,73 @@
+"""What is cloned: a template, a snapshot of it, or a running VM; and the call that clones it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from bench.environments.vsphere.client import Vcenter, module
+from bench.environments.vsphere.properties import read
+from bench.errors import LaunchFailed, UnsuitableEnvironment
+
+if TYPE_CHECKING:
+    from bench.environments.vsphere.cloning import Recipe
+
+INSTANT = (6, 7)  # vSphere's API from which on there are instant clones
+
+
+def find(vcenter: Vcenter, recipe: Recipe) -> tuple[Any, Any]:
+    """Return the template and a linked clone's snapshot; UnsuitableEnvironment without them."""
+    vm = vcenter.find(f"{recipe.datacenter}/vm/{recipe.template}", "template")
+    if recipe.clone != "linked":
+        return vm, None
+    tree = read(vcenter, [vm], ["snapshot"])[vm._GetMoId()].get("snapshot")
+    if tree is not None and recipe.snapshot is None:
+        return vm, tree.currentSnapshot
+    name = recipe.snapshot
+    for node in _nodes(() if tree is None else tree.rootSnapshotList):
+        if node.name == name:
+            return vm, node.snapshot
+    raise UnsuitableEnvironment(
+        f"the template {recipe.template!r} has no snapshot {name or ''}".rstrip(),
+        remedy="take one, or say clone = 'full'",
+    )
+
+
+def clone(
+    source: tuple[Any, Any], recipe: Recipe, name: str, where: Any, config: Any, guest: Any = None
+) -> Any:
+    """Begin to clone; return the task. An instant clone has its parent's cores and memory.
+
+    ``guest`` is a customization specification for its first boot.
+    """
+    vim = module().vim
+    vm, snapshot = source
+    if recipe.clone == "instant":
+        spec = vim.VirtualMachineInstantCloneSpec(
+            name=name, location=where, config=config.extraConfig
+        )
+        try:
+            return vm.InstantClone_Task(spec)
+        except module().vmodl.fault.MethodNotFound:
+            raise LaunchFailed(NO_INSTANT, remedy="say clone = 'linked'") from None
+    folder, where.folder = where.folder, None
+    if recipe.clone == "linked":
+        where.diskMoveType = "createNewChildDiskBacking"
+    spec = vim.VirtualMachineCloneSpec(
+        location=where,
+        template=False,
+        powerOn=False,
+        snapshot=snapshot,
+        config=config,
+        customization=guest,
+    )
+    return vm.CloneVM_Task(folder, name, spec)
+
+
+NO_INSTANT = "clone = 'instant': this vCenter has no instant clones (vSphere 6.7 and later have)"
+
+
+def _nodes(roots: Iterable[Any]) -> Iterable[Any]:
+    for node in roots:
+        yield node
+        yield from _nodes(node.childSnapshotList or ())

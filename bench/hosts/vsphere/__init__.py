@@ -1,1 +1,0 @@
-"""vSphere as a source of machines: clones with an owner's mark, found again by it."""

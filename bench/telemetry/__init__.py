@@ -1,1 +1,0 @@
-"""What is measured beside the work: the host's sampler."""
