@@ -18,8 +18,7 @@ from bench.cli.common import (
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.contracts import Environment
-    from bench.hosts.cache import Cache
+    from bench.contracts import Cache, Environment
     from bench.records.study import EnvironmentSpec
     from bench.store.folder import Store
     from bench.store.reader import Results
@@ -78,7 +77,8 @@ def _stores(study: str | None, results: Path) -> list[Store]:
 
 def _caches(study: str | None, results: Path) -> list[Cache]:
     """Return this machine's cache and, with a study, those of its hosts."""
-    from bench.hosts.cache import CleansCache, local
+    from bench.contracts import CleansCache
+    from bench.hosts.cache import local
 
     found = local()
     for store in _stores(study, results) if study is not None else []:
@@ -94,7 +94,7 @@ def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:
     known = store.read()
     found = []
     for leftover in sweep.leftovers(known, _environments(known, study)):
-        found.append(leftover.describe())
+        found.append(leftover.text)
         if not dry_run:
             leftover.remove()
     orphans = sweep.orphans(store, known)
@@ -118,10 +118,10 @@ def _environments(known: Results, study: str | None) -> list[Environment]:
     specs = [spec for one in known.sessions.values() for spec in sweep.kept(one)]
     if study is not None and study.endswith(".toml") and Path(study).is_file():
         specs = [*load_study(Path(study)).environments, *specs]
-    specs.sort(key=lambda spec: not spec.unrecorded)
+    specs.sort(key=lambda spec: spec.recorded is None)
     whole: dict[bytes, EnvironmentSpec] = {}
     for spec in specs:
-        whole.setdefault(msgspec.json.encode(spec.recorded()), spec)
+        whole.setdefault(msgspec.json.encode(spec.for_record()), spec)
     built = []
     for spec in whole.values():
         try:

@@ -56,7 +56,7 @@ class Fixed:
         self._skipped: dict[str, str] = {}
         self.cells: list[Cell] = []
         self.plots: list[list[list[Cell]]] = []
-        places = {one.name: {"kind": one.kind, **one.keyed()} for one in study.environments}
+        places = {one.name: {"kind": one.kind, **one.keyed} for one in study.environments}
         for plot in plots(study):
             blocks: list[list[Cell]] = []
             for repeat, block in enumerate(plot):

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.contracts import Cluster, Execution, MetricSource, Outcome, ReportsEvents
+from bench.contracts import Cluster, Execution, MetricSource, ReportsEvents
 from bench.errors import Stopped, StorageFailed
 from bench.records.cluster import Job
 from bench.records.results import Run, RunEvent
+from bench.records.study import Case
 from bench.run_files import contention
 from bench.run_files.workload_log import event_of
 from bench.runner.run_record import Attempt, judge
@@ -56,8 +57,8 @@ def execute(
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
-            outcome.happened = _happened(sources)
-            _contention(attempt, outcome, folder)
+            events = _events(sources)
+            kept = withheld(attempt.case, folder)
     except BaseException:
         try:
             if execution is not None:
@@ -67,22 +68,20 @@ def execute(
                 source.stop(folder)
         raise
     with _span(attempt, "store"):
-        run = judge(attempt, outcome, timed_out=timed_out)
+        run = judge(attempt, outcome, events, kept, timed_out=timed_out)
         store.keep(attempt.run)
     return run
 
 
-def _happened(sources: Sequence[MetricSource]) -> tuple[RunEvent, ...]:
-    return tuple(mark for one in sources if isinstance(one, ReportsEvents) for mark in one.marks())
+def _events(sources: Sequence[MetricSource]) -> list[RunEvent]:
+    return [event for one in sources if isinstance(one, ReportsEvents) for event in one.events()]
 
 
-def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:
-    """Add what the machine withheld from the run, as the samples tell it, and its marks."""
-    shapes = {"driver": attempt.case.driver, "worker": attempt.case.worker}
+def withheld(case: Case, folder: Path) -> Mapping[str, float]:
+    """Return what the machine withheld from the run, as the samples show it."""
+    shapes = {"driver": case.driver, "worker": case.worker}
     limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
-    outcome.contention = contention.read(folder / "samples.parquet", limited)
-    known = [kind for kind, _ in outcome.marks]
-    outcome.marks = (*outcome.marks, *contention.marks(outcome.contention, known))
+    return contention.read(folder / "samples.parquet", limited)
 
 
 def _wait(execution: Execution, timeout: float, end: float | None) -> bool:

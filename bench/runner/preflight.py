@@ -74,9 +74,8 @@ def prepare(study: Study, folder: Path) -> PreparedStudy:
     findings: dict[Finding, None] = {}
     skipped: dict[int, str] = {}
     for position, case in enumerate(study.cases):
-        job = _job(case, "check", found[case.use])
         place = places[case.environment]
-        for finding in [*_too_many(study, place, case), *place.check(job, need(case))]:
+        for finding in [*_too_many(study, place, case), *place.check(need(case))]:
             findings[finding] = None
             if finding.severity == "error":
                 skipped.setdefault(position, finding.what)

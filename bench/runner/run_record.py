@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from bench.contracts import Facts, Outcome
 from bench.digests import digest
-from bench.ids import utc_now
 from bench.records.results import Digests, Run, RunEvent, Status
 from bench.records.study import Case, Cell
-from bench.run_files import workload_log
+from bench.run_files import contention, workload_log
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -30,8 +29,19 @@ class Attempt(msgspec.Struct, kw_only=True):
     phases: dict[str, float] = {}
 
 
-def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
-    """Return the record of a run that was submitted."""
+def judge(
+    attempt: Attempt,
+    outcome: Outcome,
+    events: Sequence[RunEvent],
+    withheld: Mapping[str, float],
+    *,
+    timed_out: bool,
+) -> Run:
+    """Return the record of a run that was submitted.
+
+    ``events`` are those that the cluster's telemetry saw, ``withheld`` what the machine kept from
+    the run (see ``contention.measure``).
+    """
     logs = {
         rank: workload_log.read(path, attempt.run) for rank, path in sorted(outcome.logs.items())
     }
@@ -54,8 +64,12 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
-        marks=_marks(outcome),
-        contention=outcome.contention,
+        marks=(
+            *outcome.events,
+            *contention.events(withheld, [event.kind for event in outcome.events]),
+            *events,
+        ),
+        contention=withheld,
         workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,
@@ -64,12 +78,6 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         artefacts=first.artefacts,
         spans=attempt.spans,
     )
-
-
-def _marks(outcome: Outcome) -> tuple[RunEvent, ...]:
-    now = utc_now()
-    found = [RunEvent(at=now, kind=kind, text=text) for kind, text in outcome.marks]
-    return (*found, *outcome.happened)
 
 
 def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:

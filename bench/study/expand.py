@@ -84,7 +84,8 @@ def _pairs(
             if environment.engines is None or engine in environment.engines:
                 pairs.append((workload, environment))
                 continue
-            reason = f"kind {environment.spec.kind} does not run {engine}"
+            able = ", ".join(sorted(environment.engines)) or "nothing"
+            reason = f"kind {environment.spec.kind} does not run {engine}; it runs {able}"
             if workload.on is not None:
                 raise StudyError(
                     f"{workload.place}.on: {workload.label} cannot run on {quote(name)}: {reason}",
@@ -180,7 +181,7 @@ def _identity(case: Case, environment: Environment) -> str:
             case.use,
             case.params,
             [data.generator or data.name, data.params],
-            [environment.spec.kind, environment.spec.keyed()],
+            [environment.spec.kind, environment.spec.keyed],
             [case.workers, case.worker, case.driver, case.conf],
             [case.passes, case.stages],
         ]

@@ -54,7 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environme
     before = {name for name in os.listdir("/tmp") if name.startswith(("spark-", "hsperfdata"))}
     local = build(EnvironmentSpec(name="here", kind="local"))
     yield local
-    assert [left.describe() for left in local.leftovers() if left.owner.study == "real"] == []
+    assert [left.text for left in local.owned() if left.owner.study == "real"] == []
     after = {name for name in os.listdir("/tmp") if name.startswith("spark-")}
     assert after <= before
 
@@ -110,7 +110,7 @@ def test_spark_on_one_and_two_workers(place: Environment, tmp_path: Path) -> Non
             assert len(outcome.machines) == workers
             assert outcome.worker_cpu is not None
             assert outcome.worker_cpu > 0
-            assert outcome.marks == ()
+            assert outcome.events == ()
 
 
 def test_spark_failures(place: Environment, tmp_path: Path) -> None:
