@@ -29,7 +29,8 @@ def doctor(study: OptionalStudy = None, json: JsonOption = False) -> None:
         from bench.runner import prepare
 
         path = study_file(study)
-        findings += prepare(load_study(path), path.parent).findings
+        with prepare(load_study(path), path.parent) as prepared:
+            findings += prepared.findings
     if json:
         print_json("doctor", study or "", {"ok": not _errors(findings)}, findings)
     else:

@@ -11,7 +11,6 @@ import pytest
 
 from bench.contracts import Cluster
 from bench.engines import logs
-from bench.engines.spark.application import heap
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import HostEnvironment
 from bench.hosts.cgroups import Cgroups
@@ -33,13 +32,6 @@ folder = Path(job["folder"])
 folder.mkdir(parents=True, exist_ok=True)
 print("hello from", rank)
 """
-
-
-@pytest.mark.parametrize(
-    ("memory", "left"), [(GIB, 640), (8 * GIB, 7372), (200 << 20, 0), (834 << 20, 450)]
-)
-def test_heap(memory: int, left: int) -> None:
-    assert heap(memory) == left
 
 
 def test_the_last_error_names_no_folder(tmp_path: Path) -> None:

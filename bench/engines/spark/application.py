@@ -7,7 +7,7 @@ slots and the processors that its JVM sees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -84,10 +84,12 @@ def on_standalone(spec: ClusterSpec, address: str, temporary: str) -> dict[str, 
     }
 
 
-def arguments(master: str, settings: Mapping[str, str], entry: str, argument: str) -> Sequence[str]:
+def arguments(
+    master: str, settings: Mapping[str, str], entry: str, argument: str
+) -> tuple[str, ...]:
     """Return what ``spark-submit`` is called with."""
     given = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
-    return ["--master", master, *given, entry, argument]
+    return ("--master", master, *given, entry, argument)
 
 
 def _jvm(cores: int, temporary: str | None) -> str:
