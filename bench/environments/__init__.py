@@ -29,9 +29,7 @@ class Kinds(Mapping[str, type[KindSettings]]):
 
     def __getitem__(self, kind: str) -> type[KindSettings]:
         """Return the keys that a study may give to the kind, and what the kind can do."""
-        settings = _module(kind).Settings
-        if not (isinstance(settings, type) and issubclass(settings, KindSettings)):
-            raise StudyError(f"the kind {kind!r} cannot be used: its Settings are no KindSettings")
+        settings: type[KindSettings] = _module(kind).Settings
         return settings
 
     def __contains__(self, kind: object) -> bool:
@@ -89,12 +87,12 @@ def _module(kind: str) -> ModuleType:
         module: ModuleType = point.load()
         if kind != module.KIND:
             raise AttributeError(f"KIND = {module.KIND!r}, not {kind!r}")
-        for name in ("Settings", "build"):
-            getattr(module, name)
+        if not callable(module.build) or not issubclass(module.Settings, KindSettings):
+            raise TypeError("its Settings are no KindSettings, or its build is no function")
     except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise StudyError(
-            f"the kind {kind!r} of the package {package} cannot be used:"
-            f" {type(error).__name__}: {error}",
+            f"the kind {kind!r} of the package {package} cannot be used: {why}",
             remedy=f"update {package}, or uninstall it",
         ) from error
     return module

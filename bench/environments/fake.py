@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +32,7 @@ Counts = Annotated[tuple[int, ...], setting(keyed=True)]  # of workers
 
 
 class Settings(KindSettings, frozen=True, kw_only=True):
-    """Runs fail on ``fail_workers``, never end on ``hang_workers``; ``refuse_workers`` and counts
-    above ``capacity`` cannot be opened: only the latter are known beforehand."""
+    """Runs on some worker counts fail or hang, clusters of some are refused; times in seconds."""
 
     serial: Number = 1.0
     parallel: Number = 8.0
@@ -46,21 +46,16 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     refuse_workers: Counts = ()
 
 
-def build(spec: EnvironmentSpec) -> contracts.Environment:
-    return FakeEnvironment(Settings.of(spec), work_root() / KIND)
-
-
 class FakeEnvironment(contracts.Environment):
     kind = KIND
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings, self.folder = settings, folder
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        self.settings, self.folder = Settings.of(spec), work_root() / KIND
 
     def check(self, spec: ClusterSpec) -> Sequence[Finding]:
-        if spec.workers <= (most := self.settings.capacity):
-            return ()
-        what = f"{spec.workers} workers are more than the capacity {most}"
-        return [Finding(severity="error", scope="cell", what=what, remedy="ask for fewer workers")]
+        what = f"{spec.workers} workers are more than the capacity {self.settings.capacity}"
+        over = Finding(severity="error", scope="cell", what=what, remedy="ask for fewer workers")
+        return [over] if spec.workers > self.settings.capacity else []
 
     def open(self, spec: ClusterSpec, owner: Owner) -> contracts.Cluster:
         return FakeCluster(self.settings, spec, self.folder / f"{owner.mark}.{owner.study}")
@@ -84,8 +79,8 @@ class FakeCluster(contracts.Cluster, contracts.Adaptable):
             self.close()
             raise LaunchFailed(f"the fake refuses to open {spec.workers} workers")
         uses = (MachineUse(machine=MACHINE.digest, role="worker", seconds=0.0),) * spec.workers
-        launch = {"launch": self.settings.startup}
-        self.facts = Facts(machines={MACHINE.digest: MACHINE}, uses=uses, phases=launch)
+        phases = {"launch": self.settings.startup}
+        self.facts = Facts(machines={MACHINE.digest: MACHINE}, uses=uses, phases=phases)
 
     def submit(self, job: Job) -> contracts.Execution:
         return FakeExecution(self.settings, job)
@@ -98,22 +93,20 @@ class FakeExecution(contracts.Execution):
     def __init__(self, settings: Settings, job: Job) -> None:
         self.settings, self.job = settings, job
         self.failed = job.workers in settings.fail_workers
-        hangs = job.workers in settings.hang_workers
-        self.end = float("inf") if hangs else time.monotonic() + settings.sleep
+        sleep = inf if job.workers in settings.hang_workers else settings.sleep
+        self.end = time.monotonic() + sleep
 
     def wait(self, timeout: float) -> bool:
         time.sleep(max(0.0, min(timeout, self.end - time.monotonic())))
         return time.monotonic() >= self.end
 
     def cancel(self) -> None:
-        if time.monotonic() < self.end:
-            self.failed, self.end = True, 0.0
+        self.failed, self.end = self.failed or not self.wait(0.0), 0.0
 
     def collect(self, folder: Path) -> Outcome:
         noise = random.Random(self.job.run).lognormvariate(0.0, self.settings.noise)
         train = (self.settings.serial + self.settings.parallel / self.job.workers) * noise
-        log = folder / "rank-0.log"
-        log.write_text("".join(lines(self.job.run, self._events(train))))
+        (log := folder / "rank-0.log").write_text("".join(lines(self.job.run, self._events(train))))
         return Outcome(
             status="failed" if self.failed else "ok",
             reason="the fake was told to fail" if self.failed else "",
@@ -131,3 +124,6 @@ class FakeExecution(contracts.Execution):
         yield 0.0, "quality", {"objective": self.settings.objective, "converged": True}
         if not self.failed:
             yield 0.0, "end", {}
+
+
+build = FakeEnvironment

@@ -118,7 +118,7 @@ def test_a_kind_of_another_package_is_used_like_ours(site: Path, tmp_path: Path)
     [
         ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
         ('KIND = "other"', "AttributeError: KIND = 'other', not 'broken'"),
-        ('KIND = "broken"\ndef build(spec): ...', "has no attribute 'Settings'"),
+        ('KIND = "broken"', "has no attribute 'build'"),
         ('KIND = "broken"\nSettings = build = dict', "its Settings are no KindSettings"),
     ],
 )
