@@ -241,7 +241,7 @@ REPLACED = [
      "of a rows dataset; did you mean 'rows'? allowed: rows"),
     ('kind = "local"', 'kind = "cluster"\nhosts = []\n[[workload]]\nuse = "tf"\n'
      'dataset = "small"\non = "cluster"', 'workload[2].on: tf cannot run on "cluster": kind '
-     "cluster does not run tensorflow; take it out of `on`"),
+     "cluster does not run tensorflow; it runs spark; take it out of `on`"),
     ("workers = 1", "workers = = 1",
      "not TOML: Invalid value (at line 2, column 11)"),
     ("workers = 1", "workers = 1\nworkers = 2",
@@ -287,8 +287,8 @@ def test_nothing_left_to_run(tmp_path: Path) -> None:
     text = GOOD.replace('use = "job"', 'use = "tf"')
     text = text.replace('kind = "local"', 'kind = "cluster"\nhosts = []', 1)
     assert message(tmp_path, text) == (
-        "s.toml: nothing to run: tf on cluster: kind cluster does not run tensorflow; "
-        "environment cluster: no workload runs on it"
+        "s.toml: nothing to run: tf on cluster: kind cluster does not run tensorflow; it runs "
+        "spark; environment cluster: no workload runs on it"
     )
 
 

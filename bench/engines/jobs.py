@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+
 from bench.contracts import Host
 from bench.errors import HostLost
 from bench.records.cluster import Job
+from bench.records.study import Dataset
 
 
 def threads(cores: int) -> dict[str, str]:
@@ -31,20 +34,29 @@ def scratch(host: Host, job: Job) -> Path:
 
 def argument(job: Job, rank: int, folder: str) -> str:
     """Return the job's one JSON argument for the process ``rank``; ``folder`` is its scratch."""
-    dataset: dict[str, object] = {"name": job.dataset.name, **job.dataset.params}
-    if job.dataset.generator is not None:
-        dataset["generator"] = job.dataset.generator
     fields = {
         "run": job.run,
         "rank": rank,
         "params": dict(job.params),
-        "dataset": dataset,
+        "datasets": {role: _plain(data) for role, data in job.datasets.items()},
+        "metrics": dict(job.metrics),
         "passes": job.passes,
         "stages": job.stages,
         "workers": job.workers,
         "folder": folder,
     }
     return json.dumps(fields, sort_keys=True)
+
+
+def _plain(data: Dataset) -> dict[str, object]:
+    """Return a dataset as the workload reads it; credentials never travel in the argument."""
+    plain: dict[str, object] = {"name": data.name, **data.params}
+    if data.generator is not None:
+        plain["generator"] = data.generator
+    if data.source is not None:
+        source = msgspec.to_builtins(data.source)
+        plain |= {key: value for key, value in source.items() if value and key != "credentials"}
+    return plain
 
 
 def fetch(host: Host, source: Path, target: Path, missing: list[str]) -> bool:

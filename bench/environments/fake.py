@@ -117,11 +117,13 @@ class FakeExecution(contracts.Execution):
 
     def _events(self, train: float) -> Events:
         yield 0.0, "ready", {"workers": self.job.workers, "versions": {"fake": "1"}}
-        yield 0.0, "dataset", {"digest": digest(self.job.dataset)}
+        for role, data in self.job.datasets.items():
+            yield 0.0, "dataset", {"role": role, "digest": digest(data)}
         for number in range(self.job.passes):
             yield 0.0, "pass", {"pass": number}
             yield train, "stage", {"pass": number, "name": "train", "seconds": train}
-        yield 0.0, "quality", {"objective": self.settings.objective, "converged": True}
+        figures = {"objective": self.settings.objective, "converged": True}
+        yield 0.0, "quality", {"figures": figures}
         if not self.failed:
             yield 0.0, "end", {}
 

@@ -55,7 +55,7 @@ def _is_machine(scope: str) -> bool:
 
 
 def events(found: Mapping[str, float], already: Collection[str] = ()) -> list[RunEvent]:
-    """Return an event for what was considerable; kinds in ``already`` are not repeated."""
+    """Return an event for each considerable share; kinds in ``already`` are not repeated."""
     now = utc_now()
     causes = {"steal": "the hypervisor", "throttled": "a quota that the study does not ask for"}
     return [

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.contracts import Cluster, Execution, MetricSource, ReportsEvents
+from bench.contracts import Cluster, Execution, MetricSource, Outcome, ReportsEvents
 from bench.errors import Stopped, StorageFailed
 from bench.records.cluster import Job
 from bench.records.results import Run, RunEvent
@@ -57,8 +57,6 @@ def execute(
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
-            events = _events(sources)
-            kept = withheld(attempt.case, folder)
     except BaseException:
         try:
             if execution is not None:
@@ -68,16 +66,23 @@ def execute(
                 source.stop(folder)
         raise
     with _span(attempt, "store"):
-        run = judge(attempt, outcome, events, kept, timed_out=timed_out)
+        withheld = contention_of(attempt.case, folder)
+        events = events_of(outcome, withheld, sources)
+        run = judge(attempt, outcome, timed_out=timed_out, events=events, contention=withheld)
         store.keep(attempt.run)
     return run
 
 
-def _events(sources: Sequence[MetricSource]) -> list[RunEvent]:
-    return [event for one in sources if isinstance(one, ReportsEvents) for event in one.events()]
+def events_of(
+    outcome: Outcome, withheld: Mapping[str, float], sources: Sequence[MetricSource]
+) -> list[RunEvent]:
+    """Return what happened to a run, as its engine, its samples and its platform tell it."""
+    watching = [one for one in sources if isinstance(one, ReportsEvents)]
+    events = [*outcome.events, *(event for one in watching for event in one.events())]
+    return [*events, *contention.events(withheld, [event.kind for event in events])]
 
 
-def withheld(case: Case, folder: Path) -> Mapping[str, float]:
+def contention_of(case: Case, folder: Path) -> Mapping[str, float]:
     """Return what the machine withheld from the run, as the samples show it."""
     shapes = {"driver": case.driver, "worker": case.worker}
     limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -10,7 +11,7 @@ from bench.contracts import Facts, Outcome
 from bench.digests import digest
 from bench.records.results import Digests, Run, RunEvent, Status
 from bench.records.study import Case, Cell
-from bench.run_files import contention, workload_log
+from bench.run_files import workload_log
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -22,7 +23,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     number: int
     session: str
     cluster: str
-    started_at: str
+    started_at: datetime
     task: str
     bundle: str
     spans: dict[str, float] = {}
@@ -32,15 +33,14 @@ class Attempt(msgspec.Struct, kw_only=True):
 def judge(
     attempt: Attempt,
     outcome: Outcome,
-    events: Sequence[RunEvent],
-    withheld: Mapping[str, float],
     *,
     timed_out: bool,
+    events: Sequence[RunEvent] = (),
+    contention: Mapping[str, float] | None = None,
 ) -> Run:
     """Return the record of a run that was submitted.
 
-    ``events`` are those that the cluster's telemetry saw, ``withheld`` what the machine kept from
-    the run (see ``contention.measure``).
+    ``events`` and ``contention`` are what its machines and platform tell of it.
     """
     logs = {
         rank: workload_log.read(path, attempt.run) for rank, path in sorted(outcome.logs.items())
@@ -64,16 +64,12 @@ def judge(
         stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
-        marks=(
-            *outcome.events,
-            *contention.events(withheld, [event.kind for event in outcome.events]),
-            *events,
-        ),
-        contention=withheld,
+        events=tuple(events),
+        contention=contention or {},
         workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,
-        digests=digests(attempt, first.dataset),
+        digests=digests(attempt, first.datasets),
         versions=first.versions,
         artefacts=first.artefacts,
         spans=attempt.spans,
@@ -95,18 +91,18 @@ def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
         warmups=attempt.case.warmups,
         stages_mode=attempt.case.stages,
         workers_wanted=attempt.case.workers,
-        digests=digests(attempt, None),
+        digests=digests(attempt, {}),
         spans=attempt.spans,
     )
 
 
-def digests(attempt: Attempt, dataset: str | None) -> Digests:
+def digests(attempt: Attempt, datasets: Mapping[str, str]) -> Digests:
     """Return what must be equal between runs of the same work."""
     return Digests(
         task=attempt.task,
         bundle=attempt.bundle,
         params=digest(attempt.case.params),
-        dataset=dataset,
+        datasets=datasets,
     )
 
 
@@ -114,7 +110,7 @@ def _status(
     attempt: Attempt, outcome: Outcome, logs: Mapping[int, workload_log.Log], timed_out: bool
 ) -> tuple[Status, str]:
     if timed_out:
-        return "timeout", f"not done after {attempt.case.timeout:g} s"
+        return "timeout", f"not done after {attempt.case.policy.timeout:g} s"
     faults = {rank: log.fault for rank, log in logs.items() if log.fault}
     told = {rank: fault for rank, fault in faults.items() if not fault.startswith("log incomplete")}
     if told:

@@ -70,7 +70,7 @@ def job(folder: Path, run: str, engine: str, workers: int, **params: bool) -> Jo
         entry="main.py",
         bundle={"main.py": str(main), "_common/names.py": str(names)},
         params=params,
-        dataset=Dataset(name="none"),
+        datasets={"train": Dataset(name="none")},
         workers=workers,
         passes=1,
         stages="fused",

@@ -78,8 +78,10 @@ def test_only_the_considerable_is_marked_and_not_twice() -> None:
     assert contention.events({"steal": 0.02, "throttled": 0.0, "others": 3.0}) == []
     assert contention.events({}) == []
     steal, throttled = contention.events({"steal": 0.021, "throttled": 0.5})
-    said = "the hypervisor withheld 2.1% of the CPU time that the run wanted"
-    assert (steal.kind, steal.text) == ("steal", said)
+    assert (steal.kind, steal.text) == (
+        "steal",
+        "the hypervisor withheld 2.1% of the CPU time that the run wanted",
+    )
     assert throttled.kind == "throttled"
     assert contention.events({"throttled": 0.5}, ["throttled"]) == []
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bench.contracts import Outcome
+from bench.ids import utc_now
 from bench.records.results import RunEvent
 from bench.records.study import Shape
 from bench.runner import execute, run_record
@@ -55,18 +56,15 @@ def test_a_run_carries_it(
     shapes: dict[str, Shape], before: tuple[tuple[str, str], ...], kinds: list[str], tmp_path: Path
 ) -> None:
     samples(tmp_path)
-    events = tuple(RunEvent(at="t", kind=kind, text=text) for kind, text in before)
+    seen = [RunEvent(at=utc_now(), kind=kind, text=text) for kind, text in before]
+    outcome = Outcome(status="ok", events=tuple(seen))
     one = attempt(**shapes)
-    run = run_record.judge(
-        one,
-        Outcome(status="ok", events=events),
-        (),
-        execute.withheld(one.case, tmp_path),
-        timed_out=False,
-    )
-    assert [mark.kind for mark in run.marks] == kinds
+    withheld = execute.contention_of(one.case, tmp_path)
+    events = execute.events_of(outcome, withheld, [])
+    run = run_record.judge(one, outcome, timed_out=False, events=events, contention=withheld)
+    assert [event.kind for event in run.events] == kinds
     assert run.contention["steal"] == pytest.approx(0.25)
 
 
 def test_without_samples_nothing_is_said(tmp_path: Path) -> None:
-    assert execute.withheld(case(), tmp_path) == {}
+    assert execute.contention_of(case(), tmp_path) == {}

@@ -52,7 +52,7 @@ class MigrationWatcher:
         """Return one event a move, oldest first."""
         return [
             RunEvent(
-                at=move.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                at=move.at,
                 kind="migrated",
                 text=move.text(self._named),
             )
