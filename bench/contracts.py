@@ -218,6 +218,9 @@ class Host(Protocol):
     def package(self, name: str) -> Path | None:
         """Return the folder of a package that the host's Python has, or None."""
 
+    def variable(self, name: str) -> str | None:
+        """Return an environment variable as a login there has it."""
+
     def ask(self, url: str) -> str | None:
         """Return the body of an HTTP answer as the host gets it, or None while there is none."""
 
@@ -236,36 +239,30 @@ class Host(Protocol):
     def cpu_seconds(self) -> float | None:
         """Return the CPU time that this host's processes used so far, where it is known."""
 
+    def throttled(self) -> float | None:
+        """Return the seconds that quotas which are not its own withheld so far, where known."""
 
-class Provider(Protocol):
+
+class HostProvider(Protocol):
     """Where hosts come from, whether they are there already or made."""
+
+    def scale(self, hosts: Sequence[Host], spec: ClusterSpec, owner: Owner) -> list[Host]:
+        """Return the hosts of a cluster, driver first: of ``hosts`` those that fit, and new ones.
+
+        The others are released. On LaunchFailed nothing new is left; what fits stays the caller's.
+        """
 
     def release(self, hosts: Sequence[Host]) -> None:
         """Stop what runs on them and give them back; idempotent."""
 
-    def leftovers(self) -> Iterable[Leftover]:
-        """List marked resources that still exist."""
+    def owned(self) -> Iterable[Leftover]:
+        """List what carries an owner's tag and still exists, every owner's."""
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
         """Return telemetry of these hosts."""
 
-
-class HostProvider(Provider, Protocol):
-    """Where hosts come from that are what they are."""
-
-    def acquire(self, count: int, owner: Owner) -> list[Host]:
-        """Return ``count`` hosts that carry the owner's mark, or raise LaunchFailed."""
-
-
-@runtime_checkable
-class Tailor(Provider, Protocol):
-    """Where hosts come from that are made to measure."""
-
-    def fit(self, hosts: Sequence[Host], need: ClusterSpec, owner: Owner) -> list[Host]:
-        """Return a need's hosts, driver first: of ``hosts`` those that fit, and new ones.
-
-        The others are released. On LaunchFailed nothing new is left.
-        """
+    def close(self) -> None:
+        """End connections, sessions and watches; idempotent."""
 
 
 class Engine(Protocol):

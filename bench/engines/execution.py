@@ -15,7 +15,6 @@ import msgspec
 
 from bench.contracts import Host, Outcome, Process
 from bench.errors import HostLost
-from bench.hosts import Throttled
 from bench.records.cluster import Job
 from bench.text import redact
 
@@ -187,7 +186,7 @@ class Meter:
         return [("throttled", text)]
 
     def _held_back(self) -> float | None:
-        known = [host.throttled() for host in self._hosts if isinstance(host, Throttled)]
+        known = [host.throttled() for host in self._hosts]
         return max((seconds for seconds in known if seconds is not None), default=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench.contracts import (
     Cluster,
@@ -16,10 +16,9 @@ from bench.contracts import (
     HostProvider,
     Leftover,
     MetricSource,
-    Tailor,
 )
 from bench.errors import UnsuitableEnvironment
-from bench.hosts import InstallsEngines, Made, Room, Shared
+from bench.hosts import Capacity, InstallsEngines, Provisioned, SingleMachine
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import MachineUse
 from bench.text import plural
@@ -30,14 +29,14 @@ GIB = 1 << 30
 class HostEnvironment(Environment):
     """Opens clusters by taking hosts from a provider and launching an engine on them."""
 
-    def __init__(self, provider: HostProvider | Tailor, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, provider: HostProvider, engines: Mapping[str, Engine]) -> None:
         """``engines`` maps the names that workloads use to engines."""
         self.provider = provider
         self.engines = dict(engines)
 
     def machines(self, need: ClusterSpec) -> int:
         """Return one machine for hosts that are parts of one, else one a worker."""
-        return 1 if isinstance(self.provider, Shared) else need.workers
+        return 1 if isinstance(self.provider, SingleMachine) else need.workers
 
     def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
         """Say what the engine lacks, and whether one shared machine is too small."""
@@ -46,8 +45,8 @@ class HostEnvironment(Environment):
             what = f"the engine {need.engine!r} does not run here; engines here: {known}"
             return [Finding(severity="error", scope="cell", what=what)]
         findings = list(self.engines[need.engine].check(need))
-        if isinstance(self.provider, Shared):
-            findings += room_findings(self.provider.room(), need)
+        if isinstance(self.provider, SingleMachine):
+            findings += capacity_findings(self.provider.capacity(), need)
         return findings
 
     def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
@@ -57,8 +56,12 @@ class HostEnvironment(Environment):
         return HostCluster(self.provider, self.engines, need, owner)
 
     def leftovers(self) -> Iterable[Leftover]:
-        """List what carries an owner's mark at the provider's."""
-        return self.provider.leftovers()
+        """List what carries an owner's tag at the provider's."""
+        return self.provider.owned()
+
+    def close(self) -> None:
+        """End the provider's connections."""
+        self.provider.close()
 
 
 class HostCluster(Cluster):
@@ -72,7 +75,7 @@ class HostCluster(Cluster):
 
     def __init__(
         self,
-        provider: HostProvider | Tailor,
+        provider: HostProvider,
         engines: Mapping[str, Engine],
         need: ClusterSpec,
         owner: Owner,
@@ -85,7 +88,6 @@ class HostCluster(Cluster):
         self._inner: Cluster | None = None
         self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
         self._past: list[MachineUse] = []  # of machines that were given back by adapting
-        self._shared = isinstance(provider, Shared)
         self._become(need)
 
     def submit(self, job: Job) -> Execution:
@@ -139,38 +141,28 @@ class HostCluster(Cluster):
 
     def _provision(self, need: ClusterSpec) -> None:
         """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
-        if isinstance(self._provider, Tailor):
-            now, before = time.monotonic(), self._each()
-            self._hold(self._provider.fit(self._hosts(), need, self.owner), now)
-            self._remember(before)
-        else:
-            self._count(self._provider, need.workers + 1)
+        self._hold(lambda hosts: self._provider.scale(hosts, need, self.owner))
         if isinstance(self._provider, InstallsEngines):
-            now, before = time.monotonic(), self._each()
-            self._hold(self._provider.equip(self._hosts(), need.engine), now)
-            self._remember(before)
+            install = self._provider.install_engine
+            self._hold(lambda hosts: install(hosts, need.engine))
         for number, host in enumerate(self._hosts()):
             host.limit(need.worker if number else need.driver)
 
-    def _hold(self, hosts: Sequence[Host], now: float) -> None:
-        """Have these hosts; those that are new since ``now``."""
-        since = {id(host): began for host, began in self._held}
-        self._held = [(host, since.get(id(host), now)) for host in hosts]
+    def _hold(self, change: Callable[[list[Host]], list[Host]]) -> None:
+        """Have the hosts that ``change`` makes of these, and remember the machines that went.
 
-    def _count(self, provider: HostProvider, wanted: int) -> None:
-        """Give back what is too many, take what is lacking."""
-        surplus, before = self._held[wanted:], self._each()
-        self._held = self._held[:wanted]
-        self._remember(before)
-        self._release(surplus)
-        if lacking := wanted - len(self._held):
-            fresh = provider.acquire(lacking, self.owner)
-            self._held += [(host, time.monotonic()) for host in fresh]
+        A host that is new may be at the address of one that went: that one does not count.
+        """
+        now, before = time.monotonic(), self._each()
+        since = {id(host): began for host, began in self._held}
+        self._held = [(host, since.get(id(host), now)) for host in change(self._hosts())]
+        held = {id(host) for host in self._hosts()}
+        stay = {host.address for host, _ in before if id(host) in held}
+        self._past += _machines([(h, use) for h, use in before if h.address not in stay])
 
     def _uses(self) -> tuple[MachineUse, ...]:
-        """Return how long each machine has been held; parts of one machine are one machine."""
-        each = self._each()
-        return tuple(use for _, use in each[1:2]) if self._shared else _machines(each)
+        """Return how long each machine has been held."""
+        return _machines(self._each())
 
     def _each(self) -> list[tuple[Host, MachineUse]]:
         """Return how long each host has been held."""
@@ -182,22 +174,11 @@ class HostCluster(Cluster):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    made=host.made_seconds if isinstance(host, Made) else None,
+                    made=host.provision_seconds if isinstance(host, Provisioned) else None,
                 ),
             )
             for number, (host, since) in enumerate(self._held)
         ]
-
-    def _remember(self, before: Sequence[tuple[Host, MachineUse]]) -> None:
-        """Keep the uses of those machines of ``before`` on which nothing of it is held any more.
-
-        A host that is new since may stand at the address of one that went: it does not count.
-        """
-        held = {id(host) for host in self._hosts()}
-        stay = {host.address for host, _ in before if id(host) in held}
-        if not self._shared:
-            gone = [(host, use) for host, use in before if host.address not in stay]
-            self._past += _machines(gone)
 
     def _hosts(self) -> list[Host]:
         return [host for host, _ in self._held]
@@ -212,28 +193,31 @@ class HostCluster(Cluster):
 
 
 def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]:
-    """Return the uses of machines: a driver beside a worker is on the worker's."""
-    workers = {host.address for host, use in each if use.role == "worker"}
-    return tuple(use for host, use in each if use.role == "worker" or host.address not in workers)
+    """Return one use for each address, a worker's where there is one: parts of one machine, too."""
+    uses: dict[str, MachineUse] = {}
+    for host, use in each:
+        if host.address not in uses or uses[host.address].role == "driver":
+            uses[host.address] = use
+    return tuple(uses.values())
 
 
-def room_findings(room: Room, need: ClusterSpec) -> list[Finding]:
+def capacity_findings(capacity: Capacity, need: ClusterSpec) -> list[Finding]:
     """Say whether workers and driver together fit on one machine."""
     findings: list[Finding] = []
     memory = need.workers * need.worker.memory + need.driver.memory
     workers = plural(need.workers, "worker")
     asked = f"{workers} and the driver ask for {memory / GIB:.1f} GiB"
-    if memory > room.memory:
-        what = f"{asked}; this machine has {room.memory / GIB:.1f} GiB"
+    if memory > capacity.memory:
+        what = f"{asked}; this machine has {capacity.memory / GIB:.1f} GiB"
         remedy = "use fewer workers or less memory for each"
         findings.append(Finding(severity="error", scope="cell", what=what, remedy=remedy))
-    elif memory > room.available:
-        what = f"{asked}; {room.available / GIB:.1f} GiB are free on this machine now"
+    elif memory > capacity.available:
+        what = f"{asked}; {capacity.available / GIB:.1f} GiB are free on this machine now"
         findings.append(Finding(severity="warning", scope="cell", what=what))
     share = need.worker.cpu_limit
     wanted = need.workers * (need.worker.cores if share is None else share)
-    if wanted > room.cores:
-        what = f"oversubscribed: {workers} want {wanted:g} cores of {room.cores}"
+    if wanted > capacity.cores:
+        what = f"oversubscribed: {workers} want {wanted:g} cores of {capacity.cores}"
         remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"
         findings.append(Finding(severity="warning", scope="cell", what=what, remedy=remedy))
     return findings

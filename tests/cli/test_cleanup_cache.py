@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bench.cli.app import app
 from bench.directories import cache_root
 from bench.hosts import agent
-from bench.hosts.inventory import Entry, Inventory
+from bench.environments.ssh.provider import Entry, Inventory
 from bench.locks import session_lock
 from bench.records.cluster import Owner
 from tests.hosts import sshd

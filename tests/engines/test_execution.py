@@ -13,8 +13,8 @@ from bench.contracts import Cluster
 from bench.engines import execution
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import HostEnvironment
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.local import LocalProvider
+from bench.hosts.agent.cgroups import Cgroups
+from bench.environments.local.provider import LocalProvider
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import Dataset, Shape
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.engines.spark.standalone import Standalone
-from bench.hosts.inventory import Entry, Inventory
+from bench.environments.ssh.provider import Entry, Inventory
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import Shape
 from tests.hosts import sshd

@@ -23,8 +23,8 @@ from bench.environments.host_environment import HostEnvironment, room_findings
 from bench.environments.local.environment import LocalEnvironment
 from bench.errors import LaunchFailed, StudyError
 from bench.hosts import Room
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.local import LocalProvider
+from bench.hosts.agent.cgroups import Cgroups
+from bench.environments.local.provider import LocalProvider
 from bench.hosts.local_sampling import gpu_present
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import EnvironmentSpec, Shape

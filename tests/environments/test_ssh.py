@@ -16,8 +16,8 @@ from bench import environments, study, workloads
 from bench.environments.ssh.environment import SshEnvironment
 from bench.errors import LaunchFailed, StudyError, UnsuitableEnvironment
 from bench.hosts import facts
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.link import Link
+from bench.hosts.agent.cgroups import Cgroups
+from bench.hosts.ssh import Link
 from bench.plan import Fixed
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape, Study
@@ -157,7 +157,7 @@ def test_no_more_hosts_are_asked_than_are_needed(
     assert asked == ["127.0.0.1"]
     there.check(JOB, need(2))
     assert asked == ["127.0.0.1", "127.0.0.2"]
-    monkeypatch.setattr("bench.hosts.inventory.ASK_SECONDS", 0.0)
+    monkeypatch.setattr("bench.environments.ssh.provider.ASK_SECONDS", 0.0)
     findings = there.check(JOB, need(3))
     assert asked == ["127.0.0.1", "127.0.0.2"]
     assert "host 127.0.0.3 was not asked" in findings[0].what
@@ -279,7 +279,7 @@ def test_the_driver_stands_where_it_is_told(server: sshd.Sshd) -> None:
 def test_a_host_that_dies_in_mid_run_is_named(
     server: sshd.Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.hosts.link.KEEPALIVE_SECONDS", 1.0)
+    monkeypatch.setattr("bench.hosts.ssh.KEEPALIVE_SECONDS", 1.0)
     (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
     there = build(server.settings())
     for link in there.inventory.links.values():
@@ -292,7 +292,7 @@ def test_a_host_that_dies_in_mid_run_is_named(
     server.process.send_signal(signal.SIGSTOP)
     server.cut()
     try:
-        monkeypatch.setattr("bench.hosts.link.CONNECT_SECONDS", 0.5)
+        monkeypatch.setattr("bench.hosts.ssh.CONNECT_SECONDS", 0.5)
         assert running.wait(60)
         outcome = running.collect(tmp_path)
         assert outcome.status == "failed"

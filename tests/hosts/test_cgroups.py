@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import LaunchFailed
-from bench.hosts.cgroups import Cgroups
+from bench.hosts.agent.cgroups import Cgroups
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone

@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from bench.contracts import Host
+from bench.environments.ssh.provider import Entry, Inventory
 from bench.errors import LaunchFailed
 from bench.hosts import agentbuild, equipment
-from bench.hosts.inventory import Entry, Inventory
-from bench.hosts.link import Link
-from bench.hosts.ssh import SshHost
+from bench.hosts.host import SshHost
+from bench.hosts.ssh import Link
 from bench.records.cluster import Owner
 from tests.conftest import absent
 from tests.hosts import packages, sshd

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.hosts import agent_sampler
-from bench.hosts.cgroups import Cgroups
+from bench.hosts.agent.cgroups import Cgroups
 from bench.hosts.local_sampling import HostSampler
 from bench.ids import new_id
 

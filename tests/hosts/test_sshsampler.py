@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.hosts.inventory import Entry, Inventory
+from bench.environments.ssh.provider import Entry, Inventory
 from bench.records.cluster import Owner
 from tests.hosts import sshd
 

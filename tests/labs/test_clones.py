@@ -19,7 +19,7 @@ from bench.environments.vsphere.client import module
 from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.provider import CloneHost
 from bench.errors import LaunchFailed
-from bench.hosts.link import Link
+from bench.hosts.ssh import Link
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape
 from bench.store.folder import Store
@@ -168,8 +168,8 @@ def test_a_clone_that_dies_in_mid_run_is_named(
     defaults = Link.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "lost_after", 1.0)
-    monkeypatch.setattr("bench.hosts.link.KEEPALIVE_SECONDS", 1.0)
-    monkeypatch.setattr("bench.hosts.link.CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr("bench.hosts.ssh.KEEPALIVE_SECONDS", 1.0)
+    monkeypatch.setattr("bench.hosts.ssh.CONNECT_SECONDS", 2.0)
     (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
     there = build(place)
     cluster = there.open(need(2), OWNER)

@@ -15,8 +15,8 @@ from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.removal import leftovers
 from bench.errors import LaunchFailed
 from bench.hosts import equipment
-from bench.hosts.link import Link
-from bench.hosts.ssh import SshHost
+from bench.hosts.ssh import Link
+from bench.hosts.host import SshHost
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape
 from tests.conftest import absent

@@ -16,7 +16,7 @@ import pytest
 
 from bench.analysis.study import overview
 from bench.hosts import processes
-from bench.hosts.local import LocalProvider
+from bench.environments.local.provider import LocalProvider
 from bench.records.results import Run
 from bench.store.folder import Store
 from tests.campaigns import prepare

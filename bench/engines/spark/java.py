@@ -17,7 +17,6 @@ import msgspec
 
 from bench.contracts import Host
 from bench.directories import cache_root
-from bench.hosts import Remote
 
 MINIMUM = 17
 REMEDY = f"install a JDK {MINIMUM} or newer, or: pip install 'benchcast[java]'"
@@ -58,10 +57,7 @@ def find(
 
 
 def on(host: Host) -> Path | None:
-    """Return a JAVA_HOME on a host: this machine's own way, or the same search over there."""
-    if not isinstance(host, Remote):
-        found, _ = find()
-        return found.home if found is not None else None
+    """Return a JAVA_HOME on a host, by the same search over there as ``find``'s here."""
     homes = [host.variable("JAVA_HOME")]
     code, text = host.run(["sh", "-c", 'readlink -f "$(command -v java)"'])
     if code == 0 and text.strip().endswith("/bin/java"):

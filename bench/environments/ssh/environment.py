@@ -15,12 +15,12 @@ from bench.contracts import Environment, Finding
 from bench.engines.spark.engine import SparkEngine
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import GIB, HostEnvironment
+from bench.environments.ssh.provider import Entry, Inventory
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from bench.hosts import sshplace
+from bench.hosts import workspace
 from bench.hosts.cache import Cache
-from bench.hosts.inventory import Entry, Inventory
-from bench.hosts.link import Address, key_file, known_hosts, need_asyncssh
-from bench.hosts.sshplace import Answer
+from bench.hosts.ssh import Address, key_file, known_hosts, need_asyncssh
+from bench.hosts.workspace import Answer
 from bench.records.cluster import ClusterSpec, Job
 from bench.records.results import Machine
 from bench.records.study import EnvironmentSpec
@@ -90,8 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     known_hosts: str = "~/.ssh/known_hosts"
     python: str | None = None
     spares: Annotated[int, msgspec.Meta(ge=0)] = 1
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = sshplace.AT_ONCE
-    folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")] = sshplace.FOLDER
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = workspace.AT_ONCE
+    folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")] = workspace.FOLDER
     patience: str = "30 s"
 
     def __post_init__(self) -> None:
@@ -255,7 +255,7 @@ def _entry(one: HostSpec, settings: Settings) -> Entry:
         known_hosts=known_hosts(settings.known_hosts),
         python=python or "python3",
         passphrase=None if secret is None else read(secret, "passphrase"),
-        patience=parse_duration(settings.patience),
+        unreachable_after=parse_duration(settings.patience),
     )
     return Entry(address=address, internal=one.internal, build=python is None)
 

@@ -22,8 +22,8 @@ from bench.environments.vsphere.cloning import Recipe
 from bench.environments.vsphere.provider import Login, VsphereProvider
 from bench.environments.vsphere.resource_pools import MIB, Allocation, Level, Pool
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment, UserError
-from bench.hosts import sshplace
-from bench.hosts.link import known_hosts, need_asyncssh
+from bench.hosts import workspace
+from bench.hosts.ssh import known_hosts, need_asyncssh
 from bench.records.cluster import ClusterSpec, Job
 from bench.records.study import EnvironmentSpec, Shape
 from bench.secrets import Secret, read
@@ -55,7 +55,7 @@ class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     python: str | None = None
     known_hosts: str | None = None
     alias: str | None = None
-    folder: Folder = sshplace.FOLDER
+    folder: Folder = workspace.FOLDER
 
     def __post_init__(self) -> None:
         """Refuse an alias for keys that vCenter tells."""
@@ -126,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     system_memory: str = "1 GiB"
     clone_timeout: str = "30 min"
     address_timeout: str = "10 min"
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = sshplace.AT_ONCE
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = workspace.AT_ONCE
     ssh: Ssh = Ssh()
 
     def __post_init__(self) -> None:
