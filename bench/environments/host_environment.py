@@ -174,7 +174,9 @@ class HostCluster(Cluster):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    made=host.provision_seconds if isinstance(host, Provisioned) else None,
+                    provision_seconds=(
+                        host.provision_seconds if isinstance(host, Provisioned) else None
+                    ),
                 ),
             )
             for number, (host, since) in enumerate(self._held)

@@ -150,7 +150,7 @@ class SshChannel(AgentChannel):
 
         async def work(sftp: asyncssh.SFTPClient, _: Callable[..., None]) -> bytes:
             async with sftp.open(path, "rb") as file:
-                size = (await file.stat()).size - offset
+                size = ((await file.stat()).size or 0) - offset
                 data: bytes = await file.read(size, offset) if size > 0 else b""
                 return data
 

@@ -17,7 +17,7 @@ class Made:
     """A place on a made machine."""
 
     def __init__(self, address: str, made: float) -> None:
-        self.address, self.made_seconds = address, made
+        self.address, self.provision_seconds = address, made
 
     def machine(self) -> Machine:
         return Machine(digest="a" * 64, cpu_model="c", cores=1, memory=1 << 30, os="l")
@@ -26,19 +26,19 @@ class Made:
         pass
 
 
-class Tailor:
+class Provider:
     """Keeps as many workers as fit, with a driver beside the first; addresses are used again."""
 
     def __init__(self) -> None:
         self.made = 0.0
 
-    def fit(self, hosts: Sequence[Made], need: ClusterSpec, owner: Owner) -> list[Made]:
+    def scale(self, hosts: Sequence[Made], need: ClusterSpec, owner: Owner) -> list[Made]:
         workers = list(hosts[1:]) if need.worker.cores == 1 else []
         workers = workers[: need.workers]
         while len(workers) < need.workers:
             self.made += 1
             workers.append(Made(f"10.0.0.{len(workers)}", self.made))
-        return [Made(workers[0].address, workers[0].made_seconds), *workers]
+        return [Made(workers[0].address, workers[0].provision_seconds), *workers]
 
     def sources(self, hosts: Sequence[Made]) -> Sequence[Any]:
         return []
@@ -46,7 +46,7 @@ class Tailor:
     def release(self, hosts: Sequence[Made]) -> None:
         pass
 
-    def leftovers(self) -> Sequence[Any]:
+    def owned(self) -> Sequence[Any]:
         return []
 
 
@@ -65,14 +65,14 @@ def need(workers: int, cores: int = 1) -> ClusterSpec:
 
 
 def test_the_closed_cluster_has_every_machine_that_it_held_once() -> None:
-    cluster = HostCluster(Tailor(), {"e": Engine()}, need(3), OWNER)  # type: ignore[arg-type, dict-item]
+    cluster = HostCluster(Provider(), {"e": Engine()}, need(3), OWNER)  # type: ignore[arg-type, dict-item]
     told = []
     for wanted in (need(1), need(2), need(2, cores=2)):
         cluster.adapt(wanted)
-        told.append([use.made for use in cluster.facts.uses])
+        told.append([use.provision_seconds for use in cluster.facts.uses])
     assert told == [[1.0], [1.0, 4.0], [5.0, 6.0]]
     for _ in range(2):
         cluster.close()
     uses = cluster.facts.uses
-    assert sorted(use.made or 0 for use in uses) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert sorted(use.provision_seconds or 0 for use in uses) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert {use.role for use in uses} == {"worker"}

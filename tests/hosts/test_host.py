@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from bench.environments.local.provider import LocalProvider
@@ -28,7 +29,7 @@ pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 # Labelled processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
 
-OWNER = Owner(study="a study", session="20260101T000000-abcdef", cluster="c1")
+OWNER = Owner(study="a study", session=f"20260101T000000-{os.getpid()}", cluster="c1")
 Provider = LocalProvider | Inventory
 
 
@@ -99,7 +100,7 @@ def test_a_process_writes_to_a_file_and_has_a_small_environment(
     text = process.read().decode()
     assert "GIVEN=1\n" in text
     assert f"TMPDIR={host.folder}/tmp\n" in text
-    assert "BENCHCAST_OWNER=a study/20260101T000000-abcdef/c1\n" in text
+    assert f"BENCHCAST_OWNER=a study/{OWNER.session}/c1\n" in text
     assert "SECRET_OF_THE_HARNESS" not in text
     assert "SSH_CONNECTION" not in text
     assert process.read(len(text) - 3) == text[-3:].encode()
@@ -278,6 +279,33 @@ def test_what_was_started_beside_a_host_s_work_ends_with_it(provider: Provider) 
     assert len(second.channel.call("labelled", labels=label)) == 1
     provider.release([second])
     assert second.channel.call("labelled", labels=label) == []
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(0.2, 1.5), (60.0, 1.0)])
+def test_every_machine_is_sampled_at_the_rate_that_was_asked_for(
+    provider: Provider, tmp_path: Path, interval: float, seconds: float
+) -> None:
+    hosts = provider.scale([], spec(2), OWNER)
+    source = provider.sources(hosts)[0]
+    source.start(interval)
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    argv = [sys.executable, "-c", f"{burn}time.sleep({seconds})"]
+    assert hosts[1].spawn("burn", argv, {}).wait(30) == 0
+    source.stop(tmp_path)
+    provider.release(hosts)
+    rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()
+    several = isinstance(provider, Inventory)  # the driver is beside worker 0
+    machines = {"host:driver", "host:worker-1"} if several else {"host"}
+    assert {row["scope"] for row in rows} == machines | {"driver", "worker-0", "worker-1"}
+    for machine in machines:
+        host = [row for row in rows if row["scope"] == machine]
+        assert (host[0]["t"], host[0]["cpu_user"]) == (0.0, None)
+        assert host[-1]["t"] > seconds
+        # The kernel counts in ticks of 10 ms: one short sample alone may well have none.
+        assert sum(row["cpu_user"] for row in host[1:]) > 0.0
+        whole = [row["t"] // interval for row in host[1:-1]]
+        assert whole == sorted(set(whole))
+        assert bool(whole) == (interval < seconds)
 
 
 def test_what_an_owner_has_is_listed_once_and_removed(provider: Provider) -> None:

@@ -31,7 +31,7 @@ pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 # Labelled processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
 
-OWNER = Owner(study="a study", session="20260101T000000-sshssh", cluster="c1")
+OWNER = Owner(study="a study", session=f"20260101T000000-{os.getpid()}", cluster="c1")
 
 
 def test_the_agent_needs_the_standard_library_only() -> None:

@@ -19,7 +19,7 @@ from bench.environments.vsphere.client import module
 from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.provider import CloneHost
 from bench.errors import LaunchFailed
-from bench.hosts.ssh import Link
+from bench.hosts.channel import Timeouts
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape
 from bench.store.folder import Store
@@ -94,10 +94,10 @@ def test_a_cluster_is_scaled_out_and_in_and_what_can_stay_stays(place: Site) -> 
     adapt(cluster, need(3))
     assert names(there) == held(there, 0, 1, 2)
     assert [use.role for use in cluster.facts.uses] == ["worker"] * 3
-    assert all(use.made is not None for use in cluster.facts.uses)
+    assert all(use.provision_seconds is not None for use in cluster.facts.uses)
     (machine, *_) = cluster.facts.machines.values()
-    assert machine.under["clone"] == "linked"
-    assert machine.under["pool"] == "no limits"
+    assert machine.hypervisor["clone"] == "linked"
+    assert machine.hypervisor["pool"] == "no limits"
     adapt(cluster, need(2))
     assert names(there) == held(there, 0, 1)
     adapt(cluster, need(2, cores=2))  # another shape: all are new
@@ -105,19 +105,20 @@ def test_a_cluster_is_scaled_out_and_in_and_what_can_stay_stays(place: Site) -> 
     cluster.close()
     cluster.close()
     assert names(there) == set()
-    assert len([use for use in cluster.facts.uses if use.made is not None]) == 5  # all it had
+    cloned = [use for use in cluster.facts.uses if use.provision_seconds is not None]
+    assert len(cloned) == 5  # all that it ever had
     assert place.server.calls()["CloneVM_Task"] == 5
 
 
 def test_spark_has_a_driver_of_its_own_and_tensorflow_none(place: Site) -> None:
     provider = build(place).clones
-    driver, *workers = provider.fit([], need(2, engine="spark"), OWNER)
+    driver, *workers = provider.scale([], need(2, engine="spark"), OWNER)
     assert isinstance(driver, CloneHost)
     assert len({one.address for one in (driver, *workers)}) == 3
-    beside, *same = provider.fit([driver, *workers], need(2), OWNER)
+    beside, *same = provider.scale([driver, *workers], need(2), OWNER)
     assert same == workers
     assert beside.address == workers[0].address
-    again, *same = provider.fit([beside, *workers], need(1, engine="spark"), OWNER)
+    again, *same = provider.scale([beside, *workers], need(1, engine="spark"), OWNER)
     assert same == workers[:1]
     assert again.address not in {one.address for one in workers}
     assert place.server.calls()["CloneVM_Task"] == 4
@@ -162,16 +163,10 @@ def test_a_refused_key_names_the_clone_and_leaves_nothing(place: Site, tmp_path:
     assert names(there) == set()
 
 
-def test_a_clone_that_dies_in_mid_run_is_named(
-    place: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    defaults = Link.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "lost_after", 1.0)
-    monkeypatch.setattr("bench.hosts.ssh.KEEPALIVE_SECONDS", 1.0)
-    monkeypatch.setattr("bench.hosts.ssh.CONNECT_SECONDS", 2.0)
+def test_a_clone_that_dies_in_mid_run_is_named(place: Site, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
     there = build(place)
+    there.clones.timeouts = Timeouts(connect=2.0, lost=1.0, keepalive=1.0)
     cluster = there.open(need(2), OWNER)
     job = msgspec.structs.replace(JOB, bundle={"main.py": str(tmp_path / "main.py")}, workers=2)
     running = cluster.submit(job)
@@ -195,7 +190,7 @@ def test_a_study_over_one_to_three_workers_keeps_its_secrets(place: Site) -> Non
     read = Store(place.folder / "results" / "clones").read()
     assert sorted(run.workers_seen or 0 for run in read.runs) == [1, 2, 3]
     assert {run.status for run in read.runs} == {"ok"}
-    assert all(use.made for line in read.lives.values() for use in line.machines)
+    assert all(use.provision_seconds for line in read.lives.values() for use in line.machines)
     assert names(build(place)) == set()
     kept = [path for path in (place.folder / "results").rglob("*") if path.is_file()]
     texts = [path.read_bytes() for path in kept] + [out.encode(), errors.encode()]
@@ -222,7 +217,7 @@ def test_a_move_in_mid_run_is_a_mark_of_that_run(place: Site) -> None:
                 moved = True
         assert running.returncode == 0, running.communicate()[1]
     (run,) = Store(place.folder / "results" / "clones").read().runs
-    (mark,) = [one for one in run.marks if one.kind == "migrated"]
+    (mark,) = [one for one in run.events if one.kind == "migrated"]
     assert mark.text.startswith("worker-1 moved from DC0_C0_H1 to another host")
     assert run.started_at < mark.at
 

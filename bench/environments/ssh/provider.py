@@ -28,7 +28,6 @@ from bench.hosts.workspace import Answer
 from bench.records.cluster import ClusterSpec, Owner
 from bench.text import plural
 
-ASK_SECONDS = 30.0  # of asking machines before anything is started, after which no more are asked
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -56,8 +55,13 @@ class Inventory:
         at_once: int = workspace.AT_ONCE,
         folder: str = workspace.FOLDER,
         least_free: int = workspace.LEAST_FREE,
+        ask_seconds: float = 30.0,
     ) -> None:
-        """``spares`` machines may fail and be replaced; ``at_once`` are prepared in parallel."""
+        """``spares`` machines may fail and be replaced; ``at_once`` are prepared in parallel.
+
+        Before anything is started, no more machines are asked after ``ask_seconds``.
+        """
+        self.ask_seconds = ask_seconds
         self._entries = {entry.address.name: entry for entry in entries}
         self.channels = {name: SshChannel(entry.address) for name, entry in self._entries.items()}
         self._driver = driver
@@ -78,7 +82,7 @@ class Inventory:
         """Return facts of machines for so many workers and the driver, or why one cannot be used.
 
         Machines are asked in the inventory's order, each once, and no more than are needed; after
-        ASK_SECONDS no others are.
+        ``ask_seconds`` no others are.
         """
         wanted = [] if self._driver is None else [self._driver]
         rest = self._candidates()
@@ -295,7 +299,7 @@ class Inventory:
     def _ask(self, names: Sequence[str]) -> None:
         """Ask those that were not asked yet, while there is time for it."""
         fresh = [name for name in names if name not in self._answers]
-        if fresh and self._asking >= ASK_SECONDS:
+        if fresh and self._asking >= self.ask_seconds:
             what = f"was not asked: others took {self._asking:.0f} s to answer or not to"
             late: dict[str, Answer] = {n: LaunchFailed(f"host {n} {what}") for n in fresh}
             self._answers.update(late)

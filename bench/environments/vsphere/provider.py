@@ -26,6 +26,7 @@ from bench.environments.vsphere.counters import VcenterCounters
 from bench.environments.vsphere.migration_watcher import MigrationWatcher
 from bench.errors import HostLost, LaunchFailed, UserError
 from bench.hosts import python_env, workspace
+from bench.hosts.channel import Timeouts
 from bench.hosts.host import Host, Workspace
 from bench.hosts.sampling import samplers
 from bench.hosts.ssh import Address, SshChannel
@@ -105,6 +106,7 @@ class VsphereProvider:
         self.login = login
         self._system = system
         self._driverless = driverless
+        self.timeouts = Timeouts()  # of the channels to clones
         self._held: dict[str, set[int]] = {}  # a clone's name -> the places on it
         self._indices: dict[str, itertools.count[int]] = {}
 
@@ -274,7 +276,8 @@ class VsphereProvider:
                     alias=login.alias,
                     python=login.python or "python3",
                     passphrase=login.passphrase,
-                )
+                ),
+                self.timeouts,
             )
             for one in made
         ]
@@ -318,5 +321,5 @@ def _placed(machine: Machine, under: Mapping[str, str]) -> Machine:
     known = msgspec.to_builtins(machine)
     facts = {name: value for name, value in known.items() if name not in ("record", "digest")}
     return msgspec.structs.replace(
-        machine, under=dict(under), digest=digest({**facts, "under": dict(under)})
+        machine, hypervisor=dict(under), digest=digest({**facts, "hypervisor": dict(under)})
     )

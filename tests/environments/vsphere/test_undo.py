@@ -143,7 +143,7 @@ def test_a_vcenter_that_is_lost_or_refuses_is_said_and_what_was_cloned_is_undone
         patched.setattr(*where, fails)
         said = "does not answer" if isinstance(error, Exception) else "refuses: NoPermission"
         if where[1] == "leftovers":
-            assert provider(client).leftovers() == []
+            assert provider(client).owned() == []
             assert said in caplog.text
         else:
             with pytest.raises(LaunchFailed, match=said):
@@ -160,6 +160,6 @@ def test_leftovers_of_a_vcenter_that_cannot_be_asked_are_warned_of(
     login = Login(user="root")
     for number, ask in enumerate((unfit, lambda: connect(server, password="wrong")), 1):
         there = VsphereProvider(ask, recipe(), login, system=0, driverless=frozenset())
-        assert there.leftovers() == []
+        assert there.owned() == []
         assert caplog.text.count("is not known") == number
     assert "user and password are not said" in caplog.text
