@@ -12,7 +12,7 @@ from bench.errors import LaunchFailed
 from bench.hosts.agent import files, processes
 from bench.hosts.channel import AgentChannel
 from bench.hosts.host import Workspace
-from bench.hosts.owned import owner_of_tag, owner_of_text
+from bench.hosts.tags import owner_of_tag, owner_of_text
 from bench.locks import session_alive
 from bench.text import plural
 

@@ -21,6 +21,7 @@ from bench.hosts.agent import processes
 from bench.hosts.agent.cgroups import PREFIX
 from bench.hosts.channel import AgentChannel
 from bench.hosts.machine import as_machine
+from bench.hosts.tags import owner_text
 from bench.records.cluster import Owner
 from bench.records.results import Machine
 from bench.records.study import Shape
@@ -302,11 +303,6 @@ class Host:
         """Remove the owner's folder when no other host of the owner is in it."""
         with contextlib.suppress(HostLost):
             remove(self.channel, self.folder.parent, "remove_if_empty")
-
-
-def owner_text(owner: Owner) -> str:
-    """Return what ``BENCHCAST_OWNER`` holds for this owner."""
-    return f"{owner.study}/{owner.session}/{owner.cluster}"
 
 
 def concrete(hosts: Sequence[contracts.Host]) -> list[Host]:

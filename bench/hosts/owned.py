@@ -11,6 +11,7 @@ from bench.hosts.agent import processes
 from bench.hosts.agent.cgroups import PREFIX
 from bench.hosts.channel import AgentChannel
 from bench.hosts.host import end, remove
+from bench.hosts.tags import owner_of_tag, owner_of_text
 from bench.records.cluster import Owner
 from bench.text import plural
 
@@ -72,18 +73,6 @@ def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[HostLeft
         if owner is not None and _new(place, seen):
             entry(owner).groups.append(paths)
     return list(found.values())
-
-
-def owner_of_text(text: str) -> Owner:
-    """Return the owner that ``BENCHCAST_OWNER`` or a VM's notes hold; empty parts where torn."""
-    study, session, cluster = (["", "", *text.rsplit("/", 2)])[-3:]
-    return Owner(study=study, session=session, cluster=cluster)
-
-
-def owner_of_tag(tag: str) -> Owner | None:
-    """Return the owner (of an unknown study) whose tag this is, or None for another name."""
-    session, dot, cluster = tag.rpartition(".")
-    return Owner(study="", session=session, cluster=cluster) if dot and session else None
 
 
 def _new(place: str, seen: set[str]) -> bool:

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from bench.errors import LaunchFailed
 from bench.hosts.agent import gpu_sampler, sampler
-from bench.hosts.host import Host, Process, owner_text
+from bench.hosts.host import Host, Process
+from bench.hosts.tags import owner_text
 
 COLUMNS = (  # double, or null where it does not apply
     "cpu_user",

@@ -11,8 +11,8 @@ import pytest
 
 from bench.hosts.agent import sampler
 from bench.hosts.agent.cgroups import Cgroups
-from bench.hosts.host import owner_text
 from bench.hosts.sampling import HostSampler
+from bench.hosts.tags import owner_text
 from bench.ids import new_id
 from bench.records.cluster import Owner
 from tests.hosts.providers import local_hosts

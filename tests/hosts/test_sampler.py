@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.hosts.agent import sampler
-from bench.hosts.host import owner_text
 from bench.hosts.sampling import COLUMNS, HostSampler, write_parquet
+from bench.hosts.tags import owner_text
 from bench.records.cluster import Owner
 from bench.run_files import contention
 from tests.hosts.providers import local_hosts

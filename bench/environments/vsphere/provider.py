@@ -21,9 +21,10 @@ from bench.contracts import Leftover, MetricSource
 from bench.digests import digest
 from bench.environments.vsphere import capacity, cloning, host_keys, removal
 from bench.environments.vsphere.client import Vcenter
-from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.counters import VcenterCounters
-from bench.environments.vsphere.migration_watcher import MigrationWatcher
+from bench.environments.vsphere.migrations import MigrationWatcher
+from bench.environments.vsphere.recipe import Recipe
 from bench.errors import HostLost, LaunchFailed, UserError
 from bench.hosts import python_env, workspace
 from bench.hosts.channel import Timeouts
@@ -73,18 +74,18 @@ class CloneHost(Host):
         owner: Owner,
         index: int,
         clone: cloning.Machine,
-        under: Mapping[str, str],
+        hypervisor: Mapping[str, str],
     ) -> None:
-        """Take a tagged folder on the clone; ``under`` are facts of its hypervisor."""
+        """Take a tagged folder on the clone; ``hypervisor`` are facts of its hypervisor."""
         super().__init__(channel, folders, clone.address, owner, index)
         self.channel: SshChannel = channel
         self.clone = clone
         self.provision_seconds = clone.clone_seconds
-        self.under = under
-        self._placed = _placed(super().machine(), under)
+        self.hypervisor = hypervisor
+        self._placed = _placed(super().machine(), hypervisor)
 
     def machine(self) -> Machine:
-        """Return the guest's facts with those of what lies beneath it."""
+        """Return the guest's facts with those of its hypervisor."""
         return self._placed
 
 
@@ -181,7 +182,7 @@ class VsphereProvider:
         """
         try:
             vcenter = self.vcenter
-            with vcenter.told():
+            with vcenter.errors_named():
                 return removal.leftovers(vcenter, self.recipe.clone_timeout)
         except (LaunchFailed, UserError) as error:
             _log.warning("what may be left there is not known: %s", error)
@@ -241,12 +242,12 @@ class VsphereProvider:
         made = self.cloner.acquire(shapes, owner)
         try:
             vms = {one.name: one.vm for one in made}
-            with self.vcenter.told():
-                under = capacity.beneath(self.vcenter, self.recipe, vms)
+            with self.vcenter.errors_named():
+                known = capacity.hypervisors(self.vcenter, self.recipe, vms)
             channels = self._channels(made)
             self._reach(channels)
             return [
-                self._host(channel, owner, clone, under[clone.name])
+                self._host(channel, owner, clone, known[clone.name])
                 for channel, clone in zip(channels, made, strict=True)
             ]
         except BaseException:
@@ -260,8 +261,8 @@ class VsphereProvider:
         known: Mapping[str, Path | bytes]
         if login.known_hosts is None:
             vms = {one.name: one.vm for one in made}
-            with self.vcenter.told():
-                known = host_keys.told(self.vcenter, vms, self.recipe.ip_timeout)
+            with self.vcenter.errors_named():
+                known = host_keys.fetch(self.vcenter, vms, self.recipe.ip_timeout)
         else:
             known = dict.fromkeys((one.name for one in made), login.known_hosts)
         return [
@@ -303,23 +304,29 @@ class VsphereProvider:
 
     def _beside(self, worker: CloneHost, owner: Owner) -> CloneHost:
         """Return a driver's place on a worker's clone."""
-        return self._host(worker.channel, owner, worker.clone, worker.under)
+        return self._host(worker.channel, owner, worker.clone, worker.hypervisor)
 
     def _host(
-        self, channel: SshChannel, owner: Owner, clone: cloning.Machine, under: Mapping[str, str]
+        self,
+        channel: SshChannel,
+        owner: Owner,
+        clone: cloning.Machine,
+        hypervisor: Mapping[str, str],
     ) -> CloneHost:
         folders = workspace.workspace(channel, self.login.folder)
         index = next(self._indices.setdefault(owner.mark, itertools.count()))
-        host = CloneHost(channel, folders, owner, index, clone, under)
+        host = CloneHost(channel, folders, owner, index, clone, hypervisor)
         host.create()
         self._held.setdefault(clone.name, set()).add(index)
         return host
 
 
-def _placed(machine: Machine, under: Mapping[str, str]) -> Machine:
-    """Return a machine's facts with what lies beneath it; the digest is over all of them."""
+def _placed(machine: Machine, hypervisor: Mapping[str, str]) -> Machine:
+    """Return a machine's facts with its hypervisor's; the digest is over all of them."""
     known = msgspec.to_builtins(machine)
     facts = {name: value for name, value in known.items() if name not in ("record", "digest")}
     return msgspec.structs.replace(
-        machine, hypervisor=dict(under), digest=digest({**facts, "hypervisor": dict(under)})
+        machine,
+        hypervisor=dict(hypervisor),
+        digest=digest({**facts, "hypervisor": dict(hypervisor)}),
     )
