@@ -113,6 +113,9 @@ class ChildChannel(AgentChannel):
                 self.close()
                 if self._aborted:
                     raise
+            except BaseException:
+                self.close()  # the answer to an interrupted request must not answer the next
+                raise
             self.connect()
             return self._exchange(request, timeout)
 

@@ -20,11 +20,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from bench.errors import HostLost, LaunchFailed, MissingExtra, UnsuitableEnvironment
+from bench.errors import HostLost, LaunchFailed
 from bench.hosts.agent import program
 from bench.hosts.channel import AgentChannel, Timeouts
+from bench.hosts.login import Address, known_keys, readable, refusal, ssh_errors
 
 if TYPE_CHECKING:
     import asyncssh
@@ -36,30 +35,6 @@ AT_ONCE = 8  # files that travel at a time
 _T = TypeVar("_T")
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
-
-
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how to log in; ``name`` is the address as the study writes it.
-
-    ``target`` is where to connect to, if elsewhere; ``known_hosts`` a file, or the lines of one;
-    ``alias`` the name by which these know the host. A host is lost after ``unreachable_after``
-    seconds without an answer, where that is given; it then bounds the other timeouts too.
-    """
-
-    name: str
-    port: int
-    user: str | None
-    key: Path | None
-    known_hosts: Path | bytes
-    python: str
-    passphrase: str | None = None
-    target: str | None = None
-    alias: str | None = None
-    unreachable_after: float | None = None
-
-    def __repr__(self) -> str:
-        """Leave the passphrase out."""
-        return f"Address({self.name}:{self.port})"
 
 
 def in_loop(work: Coroutine[Any, Any, _T], timeout: float | None) -> _T:
@@ -241,25 +216,34 @@ class SshChannel(AgentChannel):
         aborts = self._aborts
         while True:
             try:
-                self._open()
-                return work()
+                return self._attempt(work, timeout)
             except HostLost as error:
                 if self.lost:
                     raise
                 why = error.what
-            except TimeoutError:
-                why = f"{self.label} did not answer for {timeout:g} s"
-            except _dropped() as error:
-                if _is_answer(error):
-                    raise
-                why = f"{self.label}: the connection was cut"
-            self._drop()
             if self._aborts != aborts:
                 raise HostLost(f"{self.label}: it is not waited for any more")
             if time.monotonic() > deadline:
                 self.lost = why
                 raise HostLost(why)
             time.sleep(0.5)
+
+    def _attempt(self, work: Callable[[], _T], timeout: float) -> _T:
+        """Do it once; HostLost where the connection failed, which is dropped then."""
+        try:
+            self._open()
+            return work()
+        except TimeoutError as error:
+            self._drop()
+            raise HostLost(f"{self.label} did not answer for {timeout:g} s") from error
+        except _dropped() as error:
+            if _is_answer(error):
+                raise
+            self._drop()
+            raise HostLost(f"{self.label}: the connection was cut") from error
+        except BaseException:
+            self._drop()  # the answer to an interrupted request must not answer the next
+            raise
 
     def _open(self) -> None:
         """Connect, unless it is connected; a host that let us in before and refuses now is lost."""
@@ -303,29 +287,10 @@ class SshChannel(AgentChannel):
         except OSError as error:
             why = error.strerror or str(error)
             raise HostLost(f"{self.label} cannot be reached: {why}") from error
-        except _ssh_errors() as error:
-            raise self._refused(error) from error
+        except ssh_errors() as error:
+            raise refusal(self.label, error) from error
         self._connection, self._agent = connection, process
         self.peer = str(connection.get_extra_info("peername")[0])
-
-    def _refused(self, error: Exception) -> LaunchFailed:
-        import asyncssh
-
-        if isinstance(error, asyncssh.HostKeyNotVerifiable):
-            return LaunchFailed(
-                f"{self.label}: its host key is not in known_hosts, or is another one",
-                remedy="compare the key with the host's own, then add it (ssh-keyscan)",
-            )
-        if isinstance(error, asyncssh.PermissionDenied):
-            return LaunchFailed(
-                f"{self.label} refuses the key",  # recorded as a reason: no user is named
-                remedy="add the public key to the user's authorized_keys there",
-            )
-        if isinstance(error, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
-            return LaunchFailed(
-                f"{self.label}: the key cannot be read", remedy="set its passphrase"
-            )
-        return HostLost(f"{self.label}: the connection was cut ({type(error).__name__})")
 
     async def _login(
         self, limit: float
@@ -335,14 +300,14 @@ class SshChannel(AgentChannel):
         known = self.address
         options: dict[str, Any] = {"username": known.user} if known.user else {}
         if known.key is not None:
-            _readable(known.key, f"{self.label}: key")
+            readable(known.key, f"{self.label}: key")
             options |= {"client_keys": [str(known.key)], "agent_path": None}
             options |= {"passphrase": known.passphrase}
         connection = await asyncio.wait_for(
             asyncssh.connect(
                 known.target or known.name,
                 known.port,
-                known_hosts=_known(known),
+                known_hosts=known_keys(known),
                 host_key_alias=known.alias,
                 config=None,
                 keepalive_interval=self.timeouts.keepalive,
@@ -404,83 +369,5 @@ def _is_answer(error: Exception) -> bool:
     return isinstance(error, asyncssh.SFTPError) and not isinstance(error, lost)
 
 
-def _known(address: Address) -> asyncssh.SSHKnownHosts:
-    """Return the known keys; LaunchFailed names a file that cannot be read, and its line."""
-    import asyncssh
-
-    given, what = address.known_hosts, f"host {address.name}: known_hosts"
-    data = given if isinstance(given, bytes) else _readable(given, what)
-    text = data.decode(errors="replace")  # what is no UTF-8 is in comments
-    try:
-        return asyncssh.import_known_hosts(text)
-    except ValueError as error:
-        where = "" if isinstance(given, bytes) else f" {_shown(given)}"
-        what += f"{where} cannot be read: line {_unreadable(text)} is not a known_hosts entry"
-        raise LaunchFailed(what, remedy="fix or delete that line") from error
-
-
-def _unreadable(text: str) -> int:
-    """Return the number of the first line that is not an entry of a known_hosts file."""
-    import asyncssh
-
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            asyncssh.import_known_hosts(line)
-        except ValueError:
-            return number
-    return 0
-
-
-def _readable(path: Path, what: str) -> bytes:
-    """Return what is in a file of ours; LaunchFailed: a host is not lost by its absence."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        said = f"{what} {_shown(path)} cannot be read: {error.strerror}"
-        raise LaunchFailed(said, remedy="name another file, or make that one readable") from error
-
-
-def _shown(path: Path) -> str:
-    """Return a path as it may be recorded: the home folder, which names a user, is ``~``."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
-
-
-def _ssh_errors() -> tuple[type[Exception], ...]:
-    import asyncssh
-
-    return (asyncssh.Error, asyncssh.KeyImportError, asyncssh.KeyEncryptionError)
-
-
 def _dropped() -> tuple[type[Exception], ...]:
-    return (ConnectionError, EOFError, *_ssh_errors())
-
-
-def need_asyncssh() -> None:
-    """Raise MissingExtra when asyncssh is not installed."""
-    import importlib.util
-
-    if importlib.util.find_spec("asyncssh") is None:
-        raise MissingExtra("asyncssh", "ssh")
-
-
-def key_file(path: str) -> Path:
-    """Return the file of the user's key, which must exist."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UnsuitableEnvironment(
-            f"key = {path!r}: there is no such file",
-            remedy="name the file of a private key, or leave key out: the SSH agent's are tried",
-        )
-    return file
-
-
-def known_hosts(path: str) -> Path:
-    """Return the file of known host keys, which must exist: without it no host can be checked."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UnsuitableEnvironment(
-            f"known_hosts = {path!r}: there is no such file, so that no host can be checked",
-            remedy="log in once by ssh, or write the hosts' keys into it (ssh-keyscan)",
-        )
-    return file
+    return (ConnectionError, EOFError, *ssh_errors())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.hosts.ssh import Address
+from bench.hosts.login import Address
 from tests.conftest import absent
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")  # all are this machine

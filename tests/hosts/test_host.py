@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,6 +192,13 @@ def test_facts_are_the_machine_s_own(host: Host) -> None:
     assert host.run(["sh", "-c", "echo out; echo err >&2; exit 4"]) == (4, "out\nerr\n")
     assert host.run(["nothing-such"])[0] == 127
     assert host.run(["sleep", "60"], timeout=0.2)[0] == 124
+
+
+def test_an_interrupted_request_does_not_answer_the_next(host: Host) -> None:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        host.run(["sh", "-c", "sleep 1.5; echo late"])
+    assert host.run(["echo", "next"]) == (0, "next\n")
 
 
 def test_files_go_there_and_come_back(host: Host, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from bench.errors import HostLost, LaunchFailed, UnsuitableEnvironment
 from bench.hosts.agent import main, program
 from bench.hosts.channel import Timeouts
 from bench.hosts.host import Host, concrete
-from bench.hosts.ssh import SshChannel, known_hosts
+from bench.hosts.login import known_hosts
+from bench.hosts.ssh import SshChannel
 from bench.records.cluster import Owner
 from bench.records.study import Shape
 from tests.hosts import sshd

@@ -19,7 +19,7 @@ from bench.environments.ssh.provider import Entry, Inventory
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.hosts import workspace
 from bench.hosts.cache import Cache
-from bench.hosts.ssh import Address, key_file, known_hosts, need_asyncssh
+from bench.hosts.login import Address, key_file, known_hosts, need_asyncssh
 from bench.hosts.workspace import Answer
 from bench.records.cluster import ClusterSpec, Job
 from bench.records.results import Machine

@@ -22,8 +22,9 @@ from bench.hosts import host as tagged
 from bench.hosts import owned, python_env, workspace
 from bench.hosts.cache import Cache, HostCache
 from bench.hosts.host import Host, Workspace, concrete
+from bench.hosts.login import Address
 from bench.hosts.sampling import samplers
-from bench.hosts.ssh import Address, SshChannel
+from bench.hosts.ssh import SshChannel
 from bench.hosts.workspace import Answer
 from bench.records.cluster import ClusterSpec, Owner
 from bench.text import plural

@@ -23,7 +23,7 @@ from bench.environments.vsphere.recipe import Recipe, describe_limits
 from bench.environments.vsphere.resource_pools import MIB, Allocation, Level, Pool
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment, UserError
 from bench.hosts import workspace
-from bench.hosts.ssh import known_hosts, need_asyncssh
+from bench.hosts.login import known_hosts, need_asyncssh
 from bench.records.cluster import ClusterSpec, Job
 from bench.records.study import EnvironmentSpec, Shape
 from bench.secrets import Secret, read

@@ -29,8 +29,9 @@ from bench.errors import HostLost, LaunchFailed, UserError
 from bench.hosts import python_env, workspace
 from bench.hosts.channel import Timeouts
 from bench.hosts.host import Host, Workspace
+from bench.hosts.login import Address
 from bench.hosts.sampling import samplers
-from bench.hosts.ssh import Address, SshChannel
+from bench.hosts.ssh import SshChannel
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.results import Machine
 from bench.records.study import Shape
