@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from bench.analysis.study import overview
-from bench.hosts import processes
+from bench.hosts.agent import processes
 from bench.records.cluster import Owner
 from tests.conftest import absent
 from tests.labs.hosts import lab, missing

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.study import overview
-from bench.hosts import processes
-from bench.hosts.local import LocalProvider
+from bench.environments.local.provider import LocalProvider
+from bench.hosts.agent import processes
 from bench.records.results import Run
 from bench.records.study import Case
 from bench.store.folder import Store
@@ -82,8 +82,10 @@ def marked(store: Store) -> list[int]:
 def left(store: Store) -> list[str]:
     """Return what sessions of these results left; other campaigns' things are not theirs."""
     sessions = store.read().sessions
-    found = LocalProvider().owned()
-    return [one.text for one in found if one.owner.session in sessions]
+    provider = LocalProvider()
+    found = [one.text for one in provider.owned() if one.owner.session in sessions]
+    provider.close()
+    return found
 
 
 def sleep_until_begun(process: subprocess.Popen[bytes], store: Store, extra: float) -> None:

@@ -171,10 +171,10 @@ class Sampler:
 
     def track_share(self) -> float:
         """CPU seconds a second."""
-        from bench.hosts import agent_sampler
+        from bench.hosts.agent import sampler
 
         with tempfile.TemporaryDirectory() as folder:
-            words = [sys.executable, "-I", str(agent_sampler.__file__), "--mark", "none"]
+            words = [sys.executable, "-I", str(sampler.__file__), "--owner", "none"]
             words += ["--out", str(Path(folder) / "samples.jsonl")]
             process = subprocess.Popen(words)
             time.sleep(self.seconds)

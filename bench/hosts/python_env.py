@@ -21,8 +21,8 @@ import bench
 from bench.contracts import Engine
 from bench.digests import digest
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment
-from bench.hosts.link import Link
-from bench.hosts.ssh import SshHost, unwritable, write
+from bench.hosts.channel import AgentChannel
+from bench.hosts.host import Host, writing
 from bench.ids import new_id
 
 BUILD_SECONDS = 900.0  # until an environment must be built, downloads included
@@ -46,7 +46,7 @@ def lock_text() -> str:
             return place.read_text(encoding="utf-8")
     raise UnsuitableEnvironment(
         "there is no requirements.lock to build a Python environment from",
-        remedy="say python = an interpreter over there that has the engine",
+        remedy="set python = an interpreter over there that has the engine",
     )
 
 
@@ -80,94 +80,97 @@ def interpreter(cache: Path, engine: Engine) -> Path:
     return cache / f"python-{digest(requirements(engine))[:16]}" / "bin" / "python"
 
 
-def equip(hosts: Sequence[SshHost], engine: Engine, at_once: int) -> dict[str, LaunchFailed]:
+def install_engine(hosts: Sequence[Host], engine: Engine, at_once: int) -> dict[str, LaunchFailed]:
     """Build the environment on hosts, ``at_once`` in parallel, and let them use it.
 
     Returns why not, by host, where it cannot be built.
     """
-    first = {host.name: host for host in reversed(hosts)}  # two may stand on one machine
+    first = {host.name: host for host in reversed(hosts)}  # two may be on one machine
     pool = ThreadPoolExecutor(max_workers=at_once)
-    told = {name: pool.submit(_failure, host, engine) for name, host in first.items()}
+    building = {name: pool.submit(_failure, host, engine) for name, host in first.items()}
     try:
-        failures = {name: why for name, one in told.items() if (why := one.result()) is not None}
+        results = {name: future.result() for name, future in building.items()}
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        _give_up([host.link for host in first.values()], list(told.values()))
+        _give_up([host.channel for host in first.values()], list(building.values()))
         raise
     pool.shutdown()
     for host in hosts:
         host.python = str(interpreter(host.cache, engine))
-    return failures
+    return {name: failure for name, failure in results.items() if failure is not None}
 
 
-def _give_up(links: Sequence[Link], begun: Sequence[Future[LaunchFailed | None]]) -> None:
-    """End the waiting for hosts; the links can be used again when their threads have ended."""
+def _give_up(
+    channels: Sequence[AgentChannel], begun: Sequence[Future[LaunchFailed | None]]
+) -> None:
+    """End the waiting for hosts; the channels can be used again when their threads have ended."""
     end = time.monotonic() + ABORT_SECONDS
     while not all(one.done() for one in begun) and time.monotonic() < end:
-        for link in links:  # again and again: a thread may be between two of its calls
-            link.abort()
+        for channel in channels:  # again and again: a thread may be between two of its calls
+            channel.abort()
         time.sleep(0.1)
 
 
-def _failure(host: SshHost, engine: Engine) -> LaunchFailed | None:
+def _failure(host: Host, engine: Engine) -> LaunchFailed | None:
     try:
-        _build(host.link, host.cache, engine)
+        _build(host.channel, host.cache, engine)
     except LaunchFailed as error:
         return error
     return None
 
 
-def lacking(link: Link, cache: Path, engine: Engine) -> str | None:
+def lacking(channel: AgentChannel, cache: Path, engine: Engine) -> str | None:
     """Return why the environment cannot be built; None where it is built, or nothing is known."""
     there = interpreter(cache, engine).parent.parent
-    if link.call("built", path=str(there)) or (uv := link.call("uv", cache=str(cache))) is None:
+    if (
+        channel.call("env_is_built", path=str(there))
+        or (uv := channel.call("uv", cache=str(cache))) is None
+    ):
         return None
     first = _NAME.match(requirements(engine))
     assert first is not None
     asked = {"uv": uv, "requirement": first[0], "seconds": TRY_SECONDS}
     try:
-        said = str(link.call("index", timeout=TRY_SECONDS + 15, **asked))
+        text = str(channel.call("index", timeout=TRY_SECONDS + 15, **asked))
     except OSError as error:
-        said = f"uv does not run: {error.strerror}"
-    return _reason(said) if said else None
+        text = f"uv does not run: {error.strerror}"
+    return _reason(text) if text else None
 
 
-def _build(link: Link, cache: Path, engine: Engine) -> None:
+def _build(channel: AgentChannel, cache: Path, engine: Engine) -> None:
     there = interpreter(cache, engine).parent.parent
-    if link.call("built", path=str(there)):
+    if channel.call("env_is_built", path=str(there)):
         return
-    uv = link.call("uv", cache=str(cache)) or _send_uv(link, cache)
+    uv = channel.call("uv", cache=str(cache)) or _send_uv(channel, cache)
     argued = {"uv": uv, "path": str(there), "requirements": requirements(engine)}
     try:
-        said = link.call("build", timeout=BUILD_SECONDS + 30, seconds=BUILD_SECONDS, **argued)
+        text = channel.call("build", timeout=BUILD_SECONDS + 30, seconds=BUILD_SECONDS, **argued)
     except OSError as error:
-        said = str(error.strerror)
-    if said:
+        text = str(error.strerror)
+    if text:
         raise LaunchFailed(
-            f"host {link.address.name}: no Python environment for {engine.name}: {_reason(said)}",
-            remedy="say python = an interpreter over there that has it",
+            f"{channel.label}: no Python environment for {engine.name}: {_reason(text)}",
+            remedy="set python = an interpreter over there that has it",
         )
 
 
-def _send_uv(link: Link, cache: Path) -> str:
+def _send_uv(channel: AgentChannel, cache: Path) -> str:
     """Bring this machine's uv; its name over there has its digest."""
-    name, told = link.address.name, link.told["architecture"]
-    found = _own_uv()
-    if found is None:
+    architecture = channel.greeting["architecture"]
+    uv = _own_uv()
+    if uv is None:
         raise MissingExtra("uv", "ssh")
-    if told != platform.machine():
+    if architecture != platform.machine():
         raise LaunchFailed(
-            f"host {name} has no uv, and this machine's is not for {told}",
-            remedy="install uv there, or say python = an interpreter that has the engine",
+            f"{channel.label} has no uv, and this machine's is not for {architecture}",
+            remedy="install uv there, or set python = an interpreter that has the engine",
         )
-    data = found.read_bytes()
-    known = hashlib.sha256(data).hexdigest()
+    with uv.open("rb") as file:
+        known = hashlib.file_digest(file, "sha256").hexdigest()
     arriving = f"{cache / 'uv'}-{new_id()}"
-    write(link, data, arriving)
-    try:
-        return str(link.call("uv", cache=str(cache), fresh=arriving, digest=known))
-    except OSError as error:
-        raise unwritable(link, "uv", error) from error
+    with writing(channel, "uv"):
+        channel.send(uv, arriving)
+        return str(channel.call("uv", cache=str(cache), fresh=arriving, digest=known))
 
 
 def _own_uv() -> Path | None:
@@ -179,8 +182,8 @@ def _own_uv() -> Path | None:
     return Path(uv.find_uv_bin())
 
 
-def _reason(said: str) -> str:
+def _reason(text: str) -> str:
     """Return uv's last words on one line; an index's password is left out."""
-    lines = [line.strip(" ×├─▶╰│") for line in said.splitlines() if line.strip()]
-    told = _PASSWORD.sub("//", " ".join(lines)[-300:])
-    return f"the package index cannot be reached: {told}" if _UNREACHED.search(told) else told
+    lines = [line.strip(" ×├─▶╰│") for line in text.splitlines() if line.strip()]
+    why = _PASSWORD.sub("//", " ".join(lines)[-300:])
+    return f"the package index cannot be reached: {why}" if _UNREACHED.search(why) else why

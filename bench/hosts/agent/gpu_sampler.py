@@ -103,16 +103,27 @@ def library(nvml: Any) -> Iterator[dict[str, Any]]:
             nvml.nvmlShutdown()
 
 
-def pause(ended: threading.Event, until: float, parent: int) -> bool:
-    """Wait until that time (monotonic); return whether it is over: told so, or the parent died."""
+def alone(parent: int, harness: int | None) -> bool:
+    """Return whether the parent has died, or the harness, where that is another process."""
+    return os.getppid() != parent or (
+        harness is not None and not os.path.exists(f"/proc/{harness}")
+    )
+
+
+def pause(ended: threading.Event, until: float, over: Callable[[], bool]) -> bool:
+    """Wait until that time (monotonic); return whether it is over: ended, or nobody waits."""
     while (left := until - time.monotonic()) > 0:
-        if ended.wait(min(LOOK, left)) or os.getppid() != parent:
+        if ended.wait(min(LOOK, left)) or over():
             return True
-    return ended.is_set() or os.getppid() != parent
+    return ended.is_set() or over()
 
 
 def follow(
-    nvml: Any, interval: float, ended: threading.Event, write: Callable[[str], object]
+    nvml: Any,
+    interval: float,
+    ended: threading.Event,
+    write: Callable[[str], object],
+    harness: int | None = None,
 ) -> None:
     """Write one line now, one each ``interval`` s, and one at the end; raises as ``library``.
 
@@ -128,7 +139,8 @@ def follow(
             line = {"t": round(t, 4), "wall_ns": time.time_ns()}
             found = rows(nvml, gpus, first)
             write(json.dumps({**line, "self_cpu": time.process_time(), "rows": found}) + "\n")
-            over = last or pause(ended, start + (t // interval + 1) * interval, parent)
+            until = start + (t // interval + 1) * interval
+            over = last or pause(ended, until, lambda: alone(parent, harness))
 
 
 def main(arguments: list[str]) -> int:
@@ -136,25 +148,31 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--until", type=int)
     options = parser.parse_args(arguments)
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError), open(options.out, "w", 1, "ascii") as out:
-        fault = attempt(options.interval, ended, out.write)
+        fault = attempt(options.interval, ended, out.write, options.until)
         if fault:
             out.write(json.dumps({"fault": fault}) + "\n")
     return 0
 
 
-def attempt(interval: float, ended: threading.Event, write: Callable[[str], object]) -> str:
+def attempt(
+    interval: float,
+    ended: threading.Event,
+    write: Callable[[str], object],
+    harness: int | None = None,
+) -> str:
     """Follow the GPUs; return why that did not work, or nothing."""
     try:
         import pynvml
     except ImportError:
         return "pynvml is not installed; install it: pip install 'benchcast[gpu]'"
     try:
-        follow(pynvml, interval, ended, write)
+        follow(pynvml, interval, ended, write, harness)
     except (pynvml.NVMLError, OSError) as error:
         return f"NVML: {error}"
     return ""

@@ -2,17 +2,17 @@
 
 It is one file, so that it can be sent to a host and run there:
 
-    python sampler.py --interval 1 --out FILE --mark STUDY/SESSION/CLUSTER --scope 0=driver
+    python sampler.py --interval 1 --out FILE --owner STUDY/SESSION/CLUSTER --scope 0=driver
 
 One line a sample: ``t`` (seconds since the start, monotonic), ``wall_ns``, ``self_cpu`` (the
 sampler's own CPU seconds so far) and ``rows``: one of the scope "host" and one for each
-``--scope NUMBER=NAME``, whose processes carry BENCHCAST_HOST=NUMBER and the mark. The first line
+``--scope NUMBER=NAME``, whose processes carry BENCHCAST_HOST=NUMBER and the owner. The first line
 is of the start and says levels only; a rate is over the time since the line before, and the last
 line is of the end, so that a run shorter than the interval is sampled too. CPU figures
 are in cores' worth, memory in bytes, disk and network in bytes a second, clocks in Hz.
 ``cpu_others`` is what neither the mark's processes nor the harness used: the host's co-tenants.
 ``throttled`` is CPU time that quotas withheld (cores' worth), ``throttled_periods`` how many of
-their periods a second. It ends on SIGTERM or when its parent dies, and says nothing when a
+their periods a second. It ends on SIGTERM or when its parent or --until dies. When a
 figure cannot be read: then it is absent.
 """
 
@@ -195,14 +195,14 @@ class Quotas:
 class Marked:
     """The processes that carry the mark, by scope; known pids are cached."""
 
-    def __init__(self, mark: str, scopes: dict[str, str], harness: int | None = None) -> None:
-        """Follow the processes of ``mark``; ``scopes`` maps a host number to its name.
+    def __init__(self, owner: str, scopes: dict[str, str], harness: tuple[int, ...] = ()) -> None:
+        """Follow the processes of ``owner``; ``scopes`` maps a host number to its name.
 
-        The process ``harness`` counts as ours, though it carries no mark.
+        The processes ``harness`` count as ours, though they carry no label.
         """
-        self._mark = f"BENCHCAST_OWNER={mark}"
+        self._owner = f"BENCHCAST_OWNER={owner}"
         self._numbers = {f"BENCHCAST_HOST={number}": name for number, name in scopes.items()}
-        self._scope: dict[str, str | None] = {} if harness is None else {str(harness): _OURS}
+        self._scope: dict[str, str | None] = {str(pid): _OURS for pid in harness}
         self._ended = dict.fromkeys((*scopes.values(), _OURS), (0.0, 0.0))
         self._last: dict[str, tuple[str, float, float]] = {}
         self._blind = True
@@ -253,7 +253,7 @@ class Marked:
 
     def _scope_of(self, pid: str) -> str | None:
         env = read(f"/proc/{pid}/environ").split("\0")
-        if self._mark not in env:
+        if self._owner not in env:
             return None
         return next((self._numbers[entry] for entry in env if entry in self._numbers), _OURS)
 
@@ -294,16 +294,18 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--mark", required=True)
+    parser.add_argument("--owner", required=True)
+    parser.add_argument("--ours", type=int, action="append", default=[])
+    parser.add_argument("--until", type=int)
     parser.add_argument("--scope", action="append", default=[])
     options = parser.parse_args(arguments)
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     scopes = dict(scope.split("=", 1) for scope in options.scope)
-    marked = Marked(options.mark, scopes, harness=os.getppid())
+    marked = Marked(options.owner, scopes, (os.getppid(), *options.ours))
     with contextlib.suppress(OSError), open(options.out, "w", 1, "ascii") as out:
-        follow(marked, options.interval, ended, out.write)
+        follow(marked, options.interval, ended, out.write, options.until)
     return 0
 
 
@@ -315,15 +317,22 @@ def due(start: float, now: float, interval: float) -> float:
     return start + ((now - start) // interval + 1) * interval
 
 
-def pause(marked, ended, until, parent) -> bool:  # type: ignore[no-untyped-def]
-    """Wait until that time (monotonic); return whether it is over: told so, or the parent died."""
+def alone(parent: int, harness: int | None) -> bool:
+    """Return whether the parent has died, or the harness, where that is another process."""
+    return os.getppid() != parent or (
+        harness is not None and not os.path.exists(f"/proc/{harness}")
+    )
+
+
+def pause(marked, ended, until, over) -> bool:  # type: ignore[no-untyped-def]
+    """Wait until that time (monotonic); return whether it is over: ended, or nobody waits."""
     while (left := until - time.monotonic()) > 0:
-        if ended.wait(min(LOOK, left)) or os.getppid() != parent:
+        if ended.wait(min(LOOK, left)) or over():
             return True
         if left > LOOK:
             marked.look(anew=False)
             marked.sample()
-    return bool(ended.is_set() or os.getppid() != parent)
+    return bool(ended.is_set() or over())
 
 
 def levels(cores: list[str], stat: str) -> dict[str, float]:
@@ -340,7 +349,9 @@ def line(start, now, host, scopes) -> str:  # type: ignore[no-untyped-def]
     return json.dumps({**said, "self_cpu": time.process_time(), "rows": rows}) + "\n"
 
 
-def follow(marked, interval, ended, write) -> None:  # type: ignore[no-untyped-def]
+def follow(  # type: ignore[no-untyped-def]
+    marked, interval, ended, write, harness: int | None = None
+) -> None:
     """Write one line now, one each ``interval`` seconds, and one at the end."""
     parent, disks, cores = os.getppid(), whole_disks(), clock_files()
     start = last = looked = time.monotonic()
@@ -351,7 +362,7 @@ def follow(marked, interval, ended, write) -> None:  # type: ignore[no-untyped-d
     write(line(start, start, levels(cores, stat), only))
     over = False
     while not over:
-        over = pause(marked, ended, due(start, last, interval), parent)
+        over = pause(marked, ended, due(start, last, interval), lambda: alone(parent, harness))
         anew = time.monotonic() - looked >= RESCAN
         looked = time.monotonic() if anew else looked
         marked.look(anew=anew)

@@ -1,4 +1,4 @@
-"""What carries an owner's mark on a machine that is reached by SSH."""
+"""Everything that carries an owner's tag on a host: processes, a folder, control groups."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from pathlib import Path
 import msgspec
 
 from bench.contracts import OwnedResource
-from bench.hosts import processes
-from bench.hosts.cgroups import PREFIX
-from bench.hosts.link import Link
-from bench.hosts.ssh import end, owner_value, remove
+from bench.hosts.agent import processes
+from bench.hosts.agent.cgroups import PREFIX
+from bench.hosts.channel import AgentChannel
+from bench.hosts.host import end, remove
+from bench.hosts.tags import owner_of_tag, owner_of_text
 from bench.records.cluster import Owner
 from bench.text import plural
 
 
 class _Found:
-    """Everything of one owner on one machine: this user's processes, a folder, control groups."""
+    """What one owner has on one machine."""
 
-    def __init__(self, link: Link, owner: Owner) -> None:
+    def __init__(self, channel: AgentChannel, owner: Owner) -> None:
         """Start with nothing found."""
         self.owner = owner
+        self.text = ""  # the owner, as its processes carry it
         self.count = 0
         self.folder: Path | None = None
         self.groups: list[list[str]] = []  # the folders of each
-        self._link = link
+        self._channel = channel
 
     def describe(self) -> str:
         """Say what it is, in one line."""
@@ -35,43 +37,42 @@ class _Found:
         parts += [plural(len(self.groups), "control group")] if self.groups else []
         study = self.owner.study or "unknown"
         whose = f"of study {study}, session {self.owner.session}"
-        return f"{', '.join(parts)} {whose} on host {self._link.address.name}"
+        return f"{', '.join(parts)} {whose} on {self._channel.label}"
 
     def remove(self) -> None:
         """End the processes, then remove groups and folder; returns when they are gone."""
         if self.count or self.groups:
-            marks = {processes.OWNER: owner_value(self.owner)} if self.count else {}
-            end(self._link, marks, self.groups)
+            labels = {processes.OWNER: self.text} if self.count else {}
+            end(self._channel, labels, self.groups)
         if self.folder is not None:
-            remove(self._link, self.folder)
+            remove(self._channel, self.folder)
 
 
-def find(link: Link, work: Path, seen: set[str]) -> Iterable[OwnedResource]:
-    """Return one entry an owner, from folders below ``work``, processes and control groups.
+def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[OwnedResource]:
+    """Return one entry an owner, living or dead, from folders of ``work``, processes and groups.
 
     ``seen`` are the places that were looked at through other addresses: two of them may be one
     machine. Those that are new are added.
     """
-    told = link.call("left", root=str(work))
+    answer = channel.call("owned", root=str(work))
     found: dict[str, _Found] = {}
 
     def entry(owner: Owner) -> _Found:
-        return found.setdefault(owner.mark, _Found(link, owner))
+        return found.setdefault(owner.mark, _Found(channel, owner))
 
-    folders = told["folders"] if _new(told["place"], seen) else {}
+    folders = answer["folders"] if _new(answer["place"], seen) else {}
     for name, text in folders.items():
         if (owner := _folder_owner(name, text)) is not None:
             entry(owner).folder = work / name
-    counts = told["owners"] if _new(told["space"], seen) else {}
-    for value, count in counts.items():
-        study, session, cluster = (["", "", *value.rsplit("/", 2)])[-3:]
-        one = entry(Owner(study=study, session=session, cluster=cluster))
-        one.owner = Owner(study=study, session=session, cluster=cluster)  # by which they are ended
-        one.count = count
-    for name, (place, paths) in told["groups"].items():
-        parts = name.removeprefix(PREFIX).rsplit(".", 2)
-        if len(parts) == 3 and _new(place, seen):
-            entry(Owner(study="", session=parts[0], cluster=parts[1])).groups.append(paths)
+    counts = answer["owners"] if _new(answer["space"], seen) else {}
+    for text, count in counts.items():
+        owner = owner_of_text(text)
+        one = entry(owner)
+        one.owner, one.text, one.count = owner, text, count
+    for name, (place, paths) in answer["groups"].items():
+        owner = owner_of_tag(name.removeprefix(PREFIX).rpartition(".")[0])
+        if owner is not None and _new(place, seen):
+            entry(owner).groups.append(paths)
     return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
 
 
@@ -87,5 +88,4 @@ def _folder_owner(name: str, text: str) -> Owner | None:
     try:
         return msgspec.json.decode(text, type=Owner)
     except msgspec.MsgspecError:
-        session, dot, cluster = name.rpartition(".")
-        return Owner(study="", session=session, cluster=cluster) if dot else None
+        return owner_of_tag(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import hashlib
 import os
@@ -12,40 +11,34 @@ import subprocess
 import time
 from typing import Any
 
-from bench.hosts.kernel import text_of
+from bench.hosts.agent.machine import text_of
 
 FILES = "files"  # of a cache: what was sent, each file named by its SHA-256
 _SENT = re.compile(r"[0-9a-f]{64}")
 _BUILT = re.compile(r"(python|uv)-[0-9a-f]{16}(\.lock|\.txt)?|uv-\d{6}-\d{9}-[0-9a-f]{4}")
 
 
-def folder(path: str, free: int = 0) -> int:
-    """Make a folder of this user alone; refuse when fewer than ``free`` bytes are left there."""
+def create(folder: str, owner: str) -> None:
+    """Make a host's folder below the owner's; what ``owner`` says is written before all else."""
+    parent = os.path.dirname(folder)
+    os.makedirs(parent, mode=0o700, exist_ok=True)
+    with open(f"{parent}/owner.json", "w", encoding="utf-8") as file:
+        file.write(owner)
+    os.makedirs(f"{folder}/tmp", mode=0o700, exist_ok=True)
+
+
+def folder(path: str, least: int) -> None:
+    """Make a folder of this user alone; refuse when fewer than ``least`` bytes are free there."""
     os.makedirs(path, mode=0o700, exist_ok=True)
-    left = shutil.disk_usage(path).free
-    if left < free:
+    if free(path) < least:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-    return left
 
 
-def write(path: str, data: str, offset: int, mode: int = 0o600) -> None:
-    """Write a piece (base64) of a file at ``offset`` and cut what lies behind it."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.seek(offset)
-        file.write(base64.b64decode(data))
-        file.truncate()
-
-
-def read(path: str, offset: int, size: int) -> str:
-    """Return a piece of a file as base64; a negative offset counts from its end."""
-    with open(path, "rb") as file:
-        if offset < 0:
-            file.seek(max(0, os.fstat(file.fileno()).st_size + offset))
-        else:
-            file.seek(offset)
-        return base64.b64encode(file.read(size)).decode("ascii")
+def free(path: str) -> int:
+    """Return the bytes free where a path is, or would be."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return shutil.disk_usage(path).free
 
 
 def files(path: str) -> list[str] | None:
@@ -77,7 +70,7 @@ def cached(path: str) -> list[str]:
     return sent + _named(path, _BUILT)
 
 
-def forget(path: str) -> None:
+def clear_cache(path: str) -> None:
     """Remove from a cache what is named as ours, then the folders that are empty."""
     inside = f"{path}/{FILES}"
     for top, pattern in ((inside, _SENT), (path, _BUILT)):
@@ -97,14 +90,14 @@ def _named(path: str, pattern: re.Pattern[str]) -> list[str]:
     return [name for name in names if pattern.fullmatch(name)]
 
 
-def vacate(path: str) -> None:
-    """Remove a marked folder when no numbered folder of a host is left in it."""
+def remove_if_empty(path: str) -> None:
+    """Remove an owner's folder when no numbered folder of a host is left in it."""
     if os.path.isdir(path) and not any(name.isdigit() for name in os.listdir(path)):
         remove(path)
 
 
 def folders(root: str) -> dict[str, str]:
-    """Return marked folder -> what its owner.json says (empty where it was torn)."""
+    """Return an owner's folder -> what its owner.json says (empty where it was torn)."""
     names = sorted(os.listdir(root)) if os.path.isdir(root) else []
     return {
         name: text_of(f"{root}/{name}/owner.json")
@@ -122,7 +115,7 @@ def identity(path: str) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
-def place(cache: str, digest: str, target: str, fresh: str | None = None) -> bool:
+def copy_from_cache(cache: str, digest: str, target: str, fresh: str | None = None) -> bool:
     """Copy the kept file of this sha256 to ``target``; False when there is none.
 
     ``fresh`` is such a file, just written: it becomes the kept one, unless it is another.

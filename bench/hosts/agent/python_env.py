@@ -18,7 +18,7 @@ LEAST = (3, 11)  # of Python, in an environment that is built
 PLACES = ("~/.local/bin", "~/.cargo/bin")  # where uv's own installer puts it
 
 
-def built(path: str) -> bool:
+def env_is_built(path: str) -> bool:
     """Return whether an environment is there, whole."""
     return os.path.exists(f"{path}/.ready")
 
@@ -53,7 +53,7 @@ def build(uv: str, path: str, requirements: str, seconds: float) -> str:
     with open(f"{path}.lock", "w", encoding="ascii") as lock:
         if not _taken(lock, end):
             return f"another session has been building it for {seconds:g} s"
-        if built(path):
+        if env_is_built(path):
             return ""
         shutil.rmtree(path, ignore_errors=True)  # a torn one
         with open(f"{path}.txt", "w", encoding="utf-8") as file:

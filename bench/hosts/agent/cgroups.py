@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shlex
 import subprocess
@@ -135,22 +136,6 @@ class Cgroups:
                         raise
                     time.sleep(0.02)
 
-    def marked(self) -> dict[str, Group]:
-        """Return all groups of ours (of any owner) by name."""
-        names = {
-            child.name
-            for base in self._bases
-            for child in base.glob(f"{PREFIX}*")
-            if child.is_dir()
-        }
-        return {
-            name: Group(
-                version=self.version,
-                folders=tuple(base / name for base in self._bases if (base / name).is_dir()),
-            )
-            for name in sorted(names)
-        }
-
     def everywhere(self) -> dict[str, Group]:
         """Return all groups of ours by name, also below groups of other logins than this one."""
         mounts = [self._root] if self.version == 2 else list(_mounts(self._root).values())
@@ -209,6 +194,12 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 self.remove(group, patience=1.0)
         return None if done.returncode == 0 else "processes cannot be moved into a control group"
+
+
+@functools.cache
+def control() -> Cgroups:
+    """Return the control groups that this process may make here."""
+    return Cgroups()
 
 
 def _mounts(root: Path) -> dict[str, Path]:

@@ -10,26 +10,26 @@ import msgspec
 
 from bench.contracts import Capacity
 from bench.digests import digest
-from bench.hosts import kernel
+from bench.hosts.agent import machine
 from bench.records.results import Machine
 
 
 @functools.cache
-def machine() -> Machine:
+def this_machine() -> Machine:
     """Return this machine's facts."""
-    return as_machine(kernel.facts())
+    return as_machine(machine.facts())
 
 
-def as_machine(told: Mapping[str, object]) -> Machine:
+def as_machine(facts: Mapping[str, object]) -> Machine:
     """Return facts as a record: the digest is over the known ones alone (no host name)."""
     fields = {field.name for field in msgspec.structs.fields(Machine)}
-    known = {name: told[name] for name in sorted(fields & told.keys()) if told[name] is not None}
+    known = {name: facts[name] for name in sorted(fields & facts.keys()) if facts[name] is not None}
     return msgspec.convert({**known, "record": "machine", "digest": digest(known)}, Machine)
 
 
 def capacity() -> Capacity:
     """Return cores, memory in all and memory available now (bytes)."""
-    memory = kernel.meminfo()
+    memory = machine.meminfo()
     return Capacity(
         cores=len(os.sched_getaffinity(0)),
         memory=memory["MemTotal"],
