@@ -14,6 +14,7 @@ from bench.analysis.comparison.types import Ratio, Verdict
 from bench.analysis.runs.grouping import Line, Selection, others, select
 from bench.analysis.runs.provisioning import making
 from bench.analysis.runs.summary import cell, headline
+from bench.analysis.runs.trends import drift
 from bench.analysis.runs.types import (
     CellSummary,
     Counts,
@@ -26,9 +27,7 @@ from bench.analysis.runs.types import (
 )
 from bench.analysis.runs.utilization import Columns, utilization
 from bench.analysis.scaling import curve as scaling
-from bench.analysis.statistics import trend
 from bench.analysis.statistics.interval import LEVEL
-from bench.analysis.statistics.types import Trend
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import ClusterLine, Machine, Run, Session
 from bench.records.study import Study
@@ -98,7 +97,7 @@ def overview(
         machines=tuple(facts[digest] for digest in sorted(used & facts.keys())),
         versions=_versions(every),
         facts=_facts(known, every),
-        drift=_drift(flat, every),
+        drift=drift(flat, every),
         made=making([line for at, line in (lives or {}).items() if at in clusters], facts),
     )
     return _with_unknown(result)
@@ -255,22 +254,6 @@ def _row(run: Run, place: str | None, why_not: str, doubts: Sequence[Doubt]) -> 
         marks=run.marks,
         doubts=tuple(doubts),
     )
-
-
-def _drift(cells: Sequence[CellSummary], runs: Sequence[Run]) -> tuple[Trend, ...]:
-    """Return the trend over the order of each environment's runs, where there are enough."""
-    position = {run.run: place for place, run in enumerate(runs)}
-    found = []
-    for name in dict.fromkeys(one.environment for one in cells):
-        groups = [
-            [(float(position[value.run]), value.seconds) for value in one.runs if value.seconds > 0]
-            for one in cells
-            if one.environment == name
-        ]
-        tested = trend.trend(name, groups)
-        if tested is not None:
-            found.append(tested)
-    return tuple(found)
 
 
 def _total(cells: Sequence[CellSummary]) -> Counts:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.analysis.comparison import interleaving
 from bench.analysis.comparison.types import Verdict
-from bench.analysis.statistics import interleaving
 from bench.analysis.study import overview
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Machine, Run

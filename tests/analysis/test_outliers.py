@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.analysis.runs import doubts
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import interval, outliers
 from bench.analysis.study import overview
@@ -35,10 +36,10 @@ def test_plain_noise_is_marked_in_one_cell_of_twenty(n: int) -> None:
 
 
 def test_outliers_on_either_side_are_marked_from_five_runs_on() -> None:
-    assert [one.run for one in outliers.outliers(values(10, 10.1, 9.9, 10.05, 14))] == ["4"]
-    assert [one.run for one in outliers.outliers(values(10, 10.1, 9.9, 10.05, 7))] == ["4"]
-    assert outliers.outliers(values(10, 10.1, 9.9, 14)) == []
-    assert outliers.outliers(values(10, 10.1, 9.9, 10.05, 10.2)) == []
+    assert [one.run for one in doubts.outliers(values(10, 10.1, 9.9, 10.05, 14))] == ["4"]
+    assert [one.run for one in doubts.outliers(values(10, 10.1, 9.9, 10.05, 7))] == ["4"]
+    assert doubts.outliers(values(10, 10.1, 9.9, 14)) == []
+    assert doubts.outliers(values(10, 10.1, 9.9, 10.05, 10.2)) == []
 
 
 def test_an_outlier_is_counted_all_the_same() -> None:
@@ -70,27 +71,25 @@ def test_wall_time_without_cpu_time_is_contention(wall: float, cpu: float, marke
     make, one = Maker(), case()
     usual = [(10.0, 18.0), (10.2, 18.4), (9.9, 17.8), (10.1, 18.1), (9.8, 17.7)]
     runs = [make.run(one, w, i, worker_cpu=c) for i, (w, c) in enumerate([*usual, (wall, cpu)])]
-    found = outliers.stretched(runs)
+    found = doubts.cpu_starved(runs)
     assert [doubt.run for doubt in found] == ([runs[-1].run] if marked else [])
     assert all(doubt.kind == "contention" for doubt in found)
-    assert outliers.stretched(runs[2:]) == []  # four runs are too few
+    assert doubts.cpu_starved(runs[2:]) == []  # four runs are too few
 
 
 def test_runs_that_do_not_know_their_cpu_time_are_not_judged() -> None:
     make, one = Maker(), case()
-    assert outliers.stretched([make.run(one, 10.0 + i, i) for i in range(8)]) == []
+    assert doubts.cpu_starved([make.run(one, 10.0 + i, i) for i in range(8)]) == []
 
 
 def test_withheld_cpu_time_is_marked_but_not_a_quota_that_all_have() -> None:
     make, one = Maker(), case()
     stolen = make.run(one, 10.0, 0, contention={"steal": 0.25})
-    assert [doubt.text for doubt in outliers.withheld([stolen])] == [
-        "25% of its CPU time was stolen"
-    ]
+    assert [doubt.text for doubt in doubts.withheld([stolen])] == ["25% of its CPU time was stolen"]
     quota = [make.run(one, 10.0, i, contention={"throttled": 0.5}) for i in range(6)]
-    assert outliers.withheld(quota) == []
+    assert doubts.withheld(quota) == []
     more = make.run(one, 10.0, 6, contention={"throttled": 0.7})
-    assert [doubt.run for doubt in outliers.withheld([*quota, more])] == [more.run]
+    assert [doubt.run for doubt in doubts.withheld([*quota, more])] == [more.run]
 
 
 def test_wall_and_cpu_stand_side_by_side() -> None:

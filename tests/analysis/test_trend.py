@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from bench.analysis.runs import trends
 from bench.analysis.statistics import trend
 from bench.analysis.study import overview
 from bench.records.results import Run
@@ -84,8 +85,8 @@ def test_passes_that_still_get_faster_are_found_until_enough_are_left_out() -> N
     warm = [9.0, 4.0, 3.0, 2.5, 2.2, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     rows = [[w * math.exp(0.01 * e) for w, e in zip(warm, rng.standard_normal(12), strict=True)]
             for _ in range(5)]  # fmt: skip
-    cold = trend.warmup("cell-1", [passes_of(make, row, i, 1) for i, row in enumerate(rows)])
-    enough = trend.warmup("cell-1", [passes_of(make, row, i, 5) for i, row in enumerate(rows)])
+    cold = trends.warmup("cell-1", [passes_of(make, row, i, 1) for i, row in enumerate(rows)])
+    enough = trends.warmup("cell-1", [passes_of(make, row, i, 5) for i, row in enumerate(rows)])
     assert cold is not None
     assert enough is not None
     assert (cold.found, enough.found) == (True, False)
@@ -95,9 +96,9 @@ def test_passes_that_still_get_faster_are_found_until_enough_are_left_out() -> N
 def test_runs_of_few_passes_are_not_tested() -> None:
     make = Maker()
     few = [passes_of(make, (3.0, 2.0, 1.9, 1.8), i) for i in range(9)]
-    assert trend.warmup("cell-1", few) is None
+    assert trends.warmup("cell-1", few) is None
     left = [passes_of(make, (3.0, 2.0, 1.9, 1.8, 1.7), i, warmups=3) for i in range(9)]
-    assert trend.warmup("cell-1", left) is None
+    assert trends.warmup("cell-1", left) is None
 
 
 def test_drift_is_told_in_the_overview_and_the_report() -> None:

@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
+from bench.analysis.comparison import interleaving
 from bench.analysis.comparison.facts import CONTENTION, CurveFacts, gather, words
 from bench.analysis.comparison.types import Check, Difference, Ratio, Verdict, VerdictScope
+from bench.analysis.runs.blocks import compared
 from bench.analysis.runs.grouping import Line, flat, others
 from bench.analysis.runs.summary import run_values
-from bench.analysis.statistics import interleaving
 from bench.analysis.statistics.interval import LEVEL
-from bench.analysis.statistics.ratio import compared
 from bench.records.results import Machine, Vector
 
 TOLERANCES: Mapping[str, float] = {"objective": 1e-6, "auc": 1e-4, "vector": 1e-9}

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from bench.analysis.runs.doubts import doubts
+from bench.analysis.runs.trends import warmup
 from bench.analysis.runs.types import CellSummary, Counts, Headline, RunValue, Share
-from bench.analysis.statistics import outliers, trend
 from bench.analysis.statistics.interval import LEVEL, estimate, variation
 from bench.records.results import Run
 from bench.records.study import PHASES, STAGES
@@ -135,8 +136,8 @@ def cell(
         cold=median(cold) if cold else None,
         worker_cpu=median(cpu) if cpu else None,
         wall=median(wall) if wall else None,
-        warmup=trend.warmup(identity, counted),
-        doubts=outliers.doubts(counted, values),
+        warmup=warmup(identity, counted),
+        doubts=doubts(counted, values),
         phases=phases(counted),
         stages=stages(counted),
         stages_mode=" and ".join(sorted({run.stages_mode for run in counted})),

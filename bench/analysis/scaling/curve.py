@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.analysis.runs.blocks import compared
 from bench.analysis.runs.types import CellSummary, CurvePoint
 from bench.analysis.statistics.interval import LEVEL
-from bench.analysis.statistics.ratio import compared
 from bench.analysis.statistics.types import Interval
 
 BASE = "the worker count that the others are compared with"
