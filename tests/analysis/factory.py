@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from bench.analysis.runs import representatives
+from bench.analysis.runs.grouping import select
+from bench.analysis.runs.types import Terms
+from bench.analysis.study import analyse
+from bench.analysis.study_types import StudyAnalysis, StudyRuns
 from bench.records.results import Digests, Machine, Quality, Run, Session, StageTime, Vector
 from bench.records.study import Case, Cell, Dataset, EnvironmentSpec, Shape, Study
 from bench.records.values import Scalar
+from bench.report.terminal import print_analysis
 
 ENGINES = {"spark-logreg": "spark", "tensorflow-logreg": "tensorflow"}
 PARAMS: Mapping[str, Scalar] = {"tolerance": 1e-10, "regularization": 0.01, "max_iterations": 500}
@@ -140,6 +147,40 @@ def study(
         middle = first / gain ** math.log2(one.workers)
         runs.append(make.run(one, middle * rng.lognormvariate(0, 0.03), repeat))
     return [session(cases)], [MACHINE], runs
+
+
+def analysis_of(
+    sessions: Iterable[Session],
+    machines: Iterable[Machine],
+    runs: Iterable[Run],
+    *,
+    planned: Collection[str] | None = None,
+    allow: Collection[str] = (),
+    **files: Any,
+) -> StudyAnalysis:
+    """Return the analysis of these runs; ``files`` are further fields of StudyRuns."""
+    known = tuple(sessions)
+    data = StudyRuns(
+        selection=select(known, runs, planned),
+        sessions=known,
+        machines={one.digest: one for one in machines},
+        **files,
+    )
+    return analyse(data, Terms(allow=allow))
+
+
+def drawn_runs(sessions: Iterable[Session], runs: Iterable[Run]) -> list[str]:
+    """Return the ids of the runs whose samples the analysis looks at."""
+    return [run.run for run in representatives.of_curves(select(sessions, runs).lines)]
+
+
+def printed(analysis: StudyAnalysis) -> str:
+    """Return what ``report`` prints where it is no terminal."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    print_analysis(analysis, Console(file=out, width=160))
+    return out.getvalue()
 
 
 def gpus(seconds: int = 30) -> dict[str, list[object]]:

@@ -8,9 +8,8 @@ import pytest
 from bench.analysis.runs import doubts
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import interval, outliers
-from bench.analysis.study import overview
-from bench.report import tables, terminal
-from tests.analysis.factory import Maker, case, session
+from bench.report.sections.runs import runs as table_of
+from tests.analysis.factory import Maker, analysis_of, case, printed, session
 
 
 def values(*seconds: float) -> list[RunValue]:
@@ -46,16 +45,13 @@ def test_an_outlier_is_counted_all_the_same() -> None:
     make, one = Maker(), case()
     times = [10.0, 10.1, 9.9, 10.05, 14.0]
     runs = [make.run(one, seconds, i) for i, seconds in enumerate(times)]
-    found = overview([session([one])], [], runs)
-    cell = found.cells[0]
+    found = analysis_of([session([one])], [], runs)
+    cell = found.scaling.points[0].cell
     assert [doubt.run for doubt in cell.doubts] == [runs[-1].run]
     assert cell.seconds == interval.estimate(times)
     assert [len(row.doubts) for row in found.runs] == [0, 0, 0, 0, 1]
-    assert (
-        f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median"
-        in terminal.summary_text(found)
-    )
-    assert "outlier: 1.39x" in tables.runs(found)
+    assert f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median" in printed(found)
+    assert "outlier: 1.39x" in table_of(found.runs).csv()
 
 
 @pytest.mark.parametrize(
@@ -95,8 +91,8 @@ def test_withheld_cpu_time_is_marked_but_not_a_quota_that_all_have() -> None:
 def test_wall_and_cpu_stand_side_by_side() -> None:
     make, one = Maker(), case()
     runs = [make.run(one, 10.0 + i, i, worker_cpu=20.0 + i) for i in range(3)]
-    cell = overview([session([one])], [], runs).cells[0]
+    cell = analysis_of([session([one])], [], runs).scaling.points[0].cell
     assert (cell.wall, cell.worker_cpu) == (11.0, 21.0)
-    assert "11 s / 21 s" in terminal.summary_text(overview([session([one])], [], runs))
-    bare = overview([session([one])], [], [make.run(one)]).cells[0]
+    assert "11 s / 21 s" in printed(analysis_of([session([one])], [], runs))
+    bare = analysis_of([session([one])], [], [make.run(one)]).scaling.points[0].cell
     assert (bare.wall, bare.worker_cpu) == (None, None)

@@ -10,10 +10,8 @@ import pytest
 
 from bench.analysis.runs import trends
 from bench.analysis.statistics import trend
-from bench.analysis.study import overview
 from bench.records.results import Run
-from bench.report import terminal
-from tests.analysis.factory import Maker, case, session
+from tests.analysis.factory import Maker, analysis_of, case, printed, session
 
 
 def trend_of(times: Sequence[float]) -> tuple[float, float]:
@@ -101,16 +99,14 @@ def test_runs_of_few_passes_are_not_tested() -> None:
     assert trends.warmup("cell-1", left) is None
 
 
-def test_drift_is_told_in_the_overview_and_the_report() -> None:
+def test_drift_is_told_in_the_analysis_and_the_report() -> None:
     make, cases = Maker(), [case(workers=1), case(workers=2)]
     runs = [
         make.run(one, 10.0 / one.workers * 1.05**repeat, repeat)
         for repeat in range(6)
         for one in cases
     ]
-    found = overview([session(cases)], [], runs)
-    assert [(one.scope, one.found, one.n) for one in found.drift] == [("here", True, 12)]
-    assert found.drift[0].change == pytest.approx(1.05**5.5 - 1, rel=1e-6)
-    assert "Drift on here: times changed by +31 % from the first run" in terminal.summary_text(
-        found
-    )
+    found = analysis_of([session(cases)], [], runs)
+    assert [(one.scope, one.found, one.n) for one in found.trends] == [("here", True, 12)]
+    assert found.trends[0].change == pytest.approx(1.05**5.5 - 1, rel=1e-6)
+    assert "Drift on here: times changed by +31 % from the first run" in printed(found)

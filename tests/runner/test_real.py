@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.study import overview
 from bench.hosts import processes
 from bench.hosts.local import LocalProvider
 from bench.records.results import Run
 from bench.store.folder import Store
+from tests.analysis.factory import analysis_of
 from tests.campaigns import prepare
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
@@ -165,9 +165,9 @@ def verdicts(runs: Sequence[Path]) -> dict[bool | None, list[str]]:
         sessions += list(read.sessions.values())
         found += read.runs
         tolerances.update({bundle.task: bundle.quality for bundle in read.bundles.values()})
-    made = overview(sessions, [], found, tolerances=tolerances)
+    made = analysis_of(sessions, [], found, tolerances=tolerances)
     said: dict[bool | None, list[str]] = {}
-    for verdict in made.verdicts:
+    for verdict in made.comparison.verdicts:
         said.setdefault(verdict.comparable, []).extend(verdict.reasons)
     return said
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import msgspec
 
 from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.study_facts import distinct
 from bench.records.results import Machine, Run, Vector
 from bench.units import format_memory
 
@@ -158,11 +159,6 @@ def _notes(label: str, runs: Sequence[Run]) -> list[str]:
     if marked:
         notes.append(f"{marked} of {len(runs)} runs of {label} carry marks (see the list of runs)")
     return notes
-
-
-def distinct(values: Iterable[str]) -> Values:
-    """Return the distinct values, sorted."""
-    return tuple(sorted(set(values)))
 
 
 def words(values: Values) -> str:

@@ -14,11 +14,8 @@ import msgspec
 
 from bench.analysis.comparison import interleaving
 from bench.analysis.comparison.facts import CONTENTION, CurveFacts, gather, words
-from bench.analysis.comparison.types import Check, Difference, Ratio, Verdict, VerdictScope
-from bench.analysis.runs.blocks import compared
+from bench.analysis.comparison.types import Check, Difference, Verdict, VerdictScope
 from bench.analysis.runs.grouping import Line, flat, others
-from bench.analysis.runs.summary import run_values
-from bench.analysis.statistics.interval import LEVEL
 from bench.records.results import Machine, Vector
 
 TOLERANCES: Mapping[str, float] = {"objective": 1e-6, "auc": 1e-4, "vector": 1e-9}
@@ -93,10 +90,10 @@ def pairs(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
     covered: set[str] = set()
     for left, right in itertools.combinations(lines, 2):
         if len(under_study(left, right, every=True)) == 1:
-            covered |= {left.id, right.id}
+            covered |= {left.label, right.label}
             yield left, right
     for line in lines[1:]:
-        if line.id not in covered:
+        if line.label not in covered:
             yield lines[0], line
 
 
@@ -110,31 +107,6 @@ def under_study(left: Line, right: Line, *, every: bool = False) -> set[str]:
     one, two = others(a.factors), others(b.factors)
     found |= {path for path in {*one, *two} if one.get(path) != two.get(path)}
     return found if every or len(found) == 1 else set()
-
-
-def ratios(verdict: Verdict, left: Line, right: Line, level: float = LEVEL) -> list[Ratio]:
-    """Return right's time over left's at each worker count of both; none unless comparable."""
-    if verdict.comparable is not True:
-        return []
-    found = []
-    mine = {group.workers: group for group in left.groups}
-    for group in right.groups:
-        if group.workers in mine:
-            over, under = run_values(group.counted), run_values(mine[group.workers].counted)
-            interval = compared(over, under, level)
-            if interval is not None:
-                found.append(
-                    Ratio(
-                        left=left.id,
-                        right=right.id,
-                        left_label=left.label,
-                        right_label=right.label,
-                        workers=group.workers,
-                        ratio=interval,
-                        accepted=verdict.accepted,
-                    )
-                )
-    return found
 
 
 def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Difference]:
@@ -315,10 +287,8 @@ def _verdict(
     accepted = tuple(dict.fromkeys(item.name for item in found if item.note == ACCEPTED))
     return Verdict(
         scope=scope,
-        left=lines[0].id,
-        right=lines[1].id,
-        left_label=lines[0].label,
-        right_label=lines[1].label,
+        left=lines[0].label,
+        right=lines[1].label,
         comparable=False if against else (None if missing else True),
         reasons=(*against, *missing),
         differences=tuple(found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
@@ -24,9 +25,11 @@ class Group(msgspec.Struct, kw_only=True):
 
 
 class Line(msgspec.Struct, kw_only=True):
-    """The cells of one curve by worker count; ``case`` is None where no session tells it."""
+    """The cells of one curve by worker count; ``label`` names it, and no other of the study.
 
-    id: str
+    ``case`` is None where no session tells it.
+    """
+
     label: str
     case: Case | None
     groups: list[Group]
@@ -44,10 +47,13 @@ class Line(msgspec.Struct, kw_only=True):
 
 
 class Selection(msgspec.Struct, kw_only=True):
-    """The curves, and why runs do not count (run id -> reason)."""
+    """All runs in the order of their ids, the curves that they make, and why some do not count
+    (run id -> reason). ``planned`` is the number of planned runs, None where nobody says."""
 
+    runs: list[Run]
     lines: list[Line]
     why_not: dict[str, str]
+    planned: int | None = None
 
 
 def select(
@@ -70,14 +76,17 @@ def select(
         bundle = run.digests.bundle if run.digests else ""
         cells.setdefault((run.cell.workers, run.cell.series, bundle), []).append(run)
     lines = [
-        Line(id="", label="", case=cases.of(first), groups=_current(cells, why_not))
+        Line(label="", case=cases.of(first), groups=_current(cells, why_not))
         for first, cells in found.values()
     ]
     lines.sort(key=_order)
-    for number, line in enumerate(lines, 1):
-        line.id = f"curve-{number}"
     _name(lines)
-    return Selection(lines=lines, why_not=why_not)
+    return Selection(
+        runs=ordered,
+        lines=lines,
+        why_not=why_not,
+        planned=None if planned is None else len(planned),
+    )
 
 
 def _reasons(ordered: Sequence[Run]) -> dict[str, str]:
@@ -194,13 +203,17 @@ def _name(lines: Sequence[Line]) -> None:
 
 
 def _tell_apart(lines: Sequence[Line]) -> None:
-    """Add to equal labels the settings in which the cases differ, else the curve's id."""
+    """Add to equal labels the settings in which the cases differ, and a number where that is not
+    enough."""
     settings = [flat(line.case) for line in lines]
     names = sorted({name for one in settings for name in one})
     telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
+    seen: Counter[str] = Counter()
     for line, one in zip(lines, settings, strict=True):
         words = [f"{name} = {one.get(name, 'not given')}" for name in telling[:3]]
-        line.label = ", ".join([line.label, *(words or [line.id])])
+        label = ", ".join([line.label, *words])
+        seen[label] += 1
+        line.label = label if seen[label] == 1 else f"{label} ({seen[label]})"
 
 
 def flat(case: Case | None) -> dict[str, Scalar]:

@@ -110,7 +110,7 @@ def run_values(runs: Iterable[Run]) -> tuple[RunValue, ...]:
 
 
 def cell(
-    identity: str, curve: str, runs: Sequence[Run], counted: Sequence[Run], level: float = LEVEL
+    identity: str, label: str, runs: Sequence[Run], counted: Sequence[Run], level: float = LEVEL
 ) -> CellSummary:
     """Summarize one point of the study: all its ``runs``, of which ``counted`` make the figures."""
     first = runs[0].cell
@@ -124,7 +124,7 @@ def cell(
     cold = [run.passes[0] for run in counted if run.passes]
     return CellSummary(
         id=identity,
-        curve=curve,
+        label=label,
         workload=first.workload,
         environment=first.environment,
         workers=first.workers,

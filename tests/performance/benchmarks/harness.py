@@ -16,7 +16,7 @@ import msgspec
 from bench.records.results import Run
 from bench.store.folder import Store
 from tests import reference
-from tests.analysis.factory import Maker, case, digest, session
+from tests.analysis.factory import Maker, analysis_of, case, digest, session
 from tests.campaigns import campaign, write
 
 MANY = 100_000
@@ -111,14 +111,13 @@ class Page:
     def track_render(self) -> float:
         """CPU seconds."""
         from bench import report
-        from bench.analysis.study import overview
 
         cases = [case(workers=1 + number) for number in range(10)]
         maker = Maker()
         runs = [maker.run(cases[n % 10], 10.0 + n % 7, repeat=n // 10) for n in range(PAGE)]
         with tempfile.TemporaryDirectory() as folder:
             begun = time.process_time()
-            report.write(overview([session(cases)], [], runs), Path(folder) / "report")
+            report.write(analysis_of([session(cases)], [], runs), Path(folder) / "report")
             return time.process_time() - begun
 
     track_render.unit = "s"  # type: ignore[attr-defined]
