@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import pyarrow
 
+from bench.analysis.runs.grouping import select
+from bench.analysis.runs.representatives import of_curves
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import format
 from bench.report.answer import answer
@@ -30,7 +32,7 @@ from bench.report.sections.same_work import equality
 from bench.run_files.spark_events import EVENTS as EVENT_TYPES
 from bench.store.folder import Store
 from bench.units import format_memory
-from tests.analysis.factory import analysis_of, drawn_runs
+from tests.analysis.factory import analysis_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "reference"
@@ -119,15 +121,16 @@ def analysed(results: Path = RESULTS) -> StudyAnalysis:
 
     store = Store(results)
     read = store.read()
-    sessions = read.sessions.values()
-    wanted = drawn_runs(sessions, read.runs)
+    lines = select(read.cases, read.runs).lines
+    wanted = [run.run for run in of_curves(lines)]
     samples = {run: parquet.read_table(store.folder(run) / SAMPLES).to_pydict() for run in wanted}
     return analysis_of(
-        sessions,
+        read.sessions.values(),
         read.machines.values(),
         read.runs,
+        cases=read.cases,
         samples=samples,
-        tolerances={one.task: one.quality for one in read.bundles.values()},
+        limits={one.task: one.quality for one in read.bundles.values()},
     )
 
 
@@ -135,17 +138,15 @@ def figures(found: StudyAnalysis) -> str:
     """Return what the README says of the reference results, in Markdown."""
     machine = found.machines[0]
     where = f"{machine.cpu_model}, {machine.cores} cores, {format_memory(machine.memory)}"
-    began = min(row.started_at for row in found.runs)[:10]
+    began = min(row.started_at for row in found.runs).date()
     rows = ["| curve | workers | runs | time | 95 % interval | speed-up | efficiency |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|")
     for point in found.scaling.points:
         cell = point.cell
         efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
         facts = [cell.label, str(cell.workers), str(cell.counts.ok)]
-        facts += [
-            format.format_estimate(cell.seconds, "s"),
-            format.format_interval(cell.seconds, "s"),
-        ]
+        facts.append(format.format_estimate(cell.seconds, "s"))
+        facts.append(format.format_interval(cell.seconds, "s"))
         facts += [format.format_estimate(point.speedup), efficiency]
         rows.append("| " + " | ".join(facts) + " |")
     said = [f"- {line}" for line in (*answer(found), equality(found.comparison.verdicts))]

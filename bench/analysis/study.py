@@ -27,16 +27,16 @@ def analyse(data: StudyRuns, terms: Terms | None = None) -> StudyAnalysis:
     selection, lines = data.selection, data.selection.lines
     own = summaries(lines, terms.level)
     cells = [cell for curve in own for cell in curve]
-    study = latest(data.sessions)
+    newest = latest(data.sessions)
     sampling = {session.session: session.study.sampling for session in data.sessions}
     analysis = StudyAnalysis(
-        title=study.title if study else "Runs without a session",
-        study=study.name if study else "",
+        title=newest.study.title if newest else "Runs without a session",
+        study=newest.study.name if newest else "",
         level=terms.level,
         counts=total(cells),
         planned=selection.planned,
         scaling=scaling(lines, own, terms.level),
-        comparison=compare(lines, terms, data.tolerances, data.machines),
+        comparison=compare(lines, terms, data.limits, data.machines),
         attribution=losses(lines, data.attributions),
         utilization=utilizations(lines, data.samples, data.gpus, sampling),
         provisioning=_provisioning(data),
@@ -45,7 +45,7 @@ def analyse(data: StudyRuns, terms: Terms | None = None) -> StudyAnalysis:
         sessions=session_rows(data.sessions, selection.runs),
         machines=_machines(data),
         versions=versions(selection.runs),
-        facts=study_facts(study, selection.runs),
+        facts=study_facts(data.sessions, data.cases, selection.runs),
     )
     return msgspec.structs.replace(analysis, unknown=tuple(_unknown(analysis)))
 
@@ -81,7 +81,7 @@ def _unknown(analysis: StudyAnalysis) -> Iterator[str]:
         yield "only one worker count was measured, so nothing is known about scaling"
     if cells and not analysis.utilization:
         yield "no samples of CPU and memory were kept for the runs that stand for a curve"
-    if any(row.counted and row.objective is None for row in analysis.runs):
+    if any(row.counted and not row.figures for row in analysis.runs):
         yield "some runs report no quality, so it is not proven that they found the model"
     if not analysis.machines and analysis.runs:
         yield "no facts about the machines were recorded"

@@ -11,7 +11,7 @@ import msgspec
 
 from bench.analysis.attribution.attribution import Attribution
 from bench.analysis.attribution.types import Losses
-from bench.analysis.comparison.compare import Tolerances
+from bench.analysis.comparison.compare import Limits
 from bench.analysis.comparison.types import Comparison
 from bench.analysis.runs.grouping import Selection
 from bench.analysis.runs.types import (
@@ -25,7 +25,8 @@ from bench.analysis.runs.types import (
 from bench.analysis.runs.utilization import Columns
 from bench.analysis.scaling.types import Scaling
 from bench.analysis.statistics.types import Trend
-from bench.records.results import ClusterLine, Machine, Session
+from bench.records.results import ClusterEvent, Machine, Session
+from bench.records.study import Case
 
 SCHEMA = 2
 
@@ -36,18 +37,19 @@ class StudyRuns(msgspec.Struct, frozen=True, kw_only=True):
     ``samples`` and ``gpus`` map a run's id to its samples' columns (see ``utilization``; only runs
     that ``representatives.of_curves`` names are looked at), ``attributions`` to where its work
     went (of the runs that ``representatives.of_cells`` names), ``machines`` a digest to a machine,
-    ``lives`` session and cluster to the cluster's last line, ``tolerances`` a task to its
-    manifest's quality tolerances.
+    ``lives`` session and cluster to the cluster's last event, ``limits`` a task to its
+    quality limits, ``cases`` a digest to the case that cells name.
     """
 
     selection: Selection
     sessions: tuple[Session, ...] = ()
+    cases: Mapping[str, Case] = {}
     machines: Mapping[str, Machine] = {}
     samples: Mapping[str, Columns] = {}
     gpus: Mapping[str, Columns] = {}
     attributions: Mapping[str, Attribution] = {}
-    lives: Mapping[tuple[str, str], ClusterLine] = {}
-    tolerances: Tolerances = {}
+    lives: Mapping[tuple[str, str], ClusterEvent] = {}
+    limits: Limits = {}
 
 
 class StudyAnalysis(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,17 +102,18 @@ def analysis_of(
         console(stderr=True).print(f"warning: {text}", markup=False)
     chosen = cell_filter(where)
     runs = [run for run in known.runs if chosen(run.cell)]
-    selection = select(known.sessions.values(), runs, _planned(study, where, known.runs))
+    selection = select(known.cases, runs, _planned(study, where, known.runs))
     drawn = [run.run for run in representatives.of_curves(selection.lines)]
     data = StudyRuns(
         selection=selection,
         sessions=tuple(known.sessions.values()),
+        cases=known.cases,
         machines=known.machines,
         samples=_samples(store, drawn, "samples"),
         gpus=_samples(store, drawn, "gpu"),
         attributions=attributions(store, representatives.of_cells(selection.lines)),
         lives=known.lives,
-        tolerances={one.task: one.quality for one in known.bundles.values()},
+        limits={one.task: one.quality for one in known.bundles.values()},
     )
     return analyse(data, Terms(allow=allow))
 

@@ -14,8 +14,9 @@ from bench.ids import new_id, utc_now
 from bench.locks import FileLock, machine_lock, session_lock
 from bench.plan import Fixed
 from bench.plan.progress import Index
+from bench.records import identity
 from bench.records.cluster import ClusterSpec, Owner
-from bench.records.results import ClusterLine, Run, Session, Started, StoppedLine
+from bench.records.results import ClusterEvent, Run, Session, Started, StoppedLine
 from bench.records.study import Case, Cell
 from bench.runner import cleanup
 from bench.runner.execute import execute
@@ -200,7 +201,7 @@ class _Campaign:
             self._index.add(run)
             setattr(self._tally, run.status, getattr(self._tally, run.status) + 1)
             self._listener.finished(run)
-            if run.status in ("ok", "skipped") or number > case.retries:
+            if run.status in ("ok", "skipped") or number >= plan.attempts(cell):
                 return
 
     def _attempt(self, cell: Cell, case: Case, number: int) -> Attempt:
@@ -221,6 +222,7 @@ class _Campaign:
         """Run one cell, in its turn where machines are shared."""
         environment = self._prepared.environments[attempt.case.environment]
         self._journal.once(self._prepared.workloads[attempt.case.use].bundle)
+        self._journal.once(identity.case_line(attempt.case))
         turn = machine_lock() if environment.shares_machine else None
         try:
             self._queue(turn, attempt)
@@ -231,14 +233,14 @@ class _Campaign:
                 self._journal.write(run)
                 return run
             run = self._submit(cluster, attempt)
-            if run.status != "ok" or not attempt.case.reuse:
+            if run.status != "ok" or not attempt.case.policy.reuse:
                 self._close()
             return run
         finally:
             if turn is not None:
                 turn.release()
-            if attempt.case.pause:
-                time.sleep(attempt.case.pause)
+            if attempt.case.policy.pause:
+                time.sleep(attempt.case.policy.pause)
 
     def _queue(self, turn: FileLock | None, attempt: Attempt) -> None:
         begun = time.monotonic()
@@ -279,7 +281,7 @@ class _Campaign:
         wanted = need(attempt.case)
         name = attempt.case.environment
         current = self._open
-        if current is not None and current.serves(name, wanted, attempt.case.reuse):
+        if current is not None and current.serves(name, wanted, attempt.case.policy.reuse):
             if current.need != wanted:
                 self._listener.stage("launch")
                 self._adapt(current, wanted)
@@ -294,13 +296,13 @@ class _Campaign:
 
     def _opening(self, environment: Environment, name: str, wanted: ClusterSpec) -> _Open:
         self._count += 1
-        identity = f"c{self._count}"
+        number = f"c{self._count}"
         study, session = self._prepared.study.name, self._session.session
-        line = ClusterLine(cluster=identity, environment=name, event="opening", at=utc_now())
+        line = ClusterEvent(cluster=number, environment=name, event="opening", at=utc_now())
         self._journal.write(line)
-        owner = Owner(study=study, session=session, cluster=identity)
+        owner = Owner(study=study, session=session, cluster=number)
         cluster = environment.open(wanted, owner)
-        self._open = _Open(id=identity, environment=name, need=wanted, cluster=cluster)
+        self._open = _Open(id=number, environment=name, need=wanted, cluster=cluster)
         self._tell(self._open, "open")
         return self._open
 
@@ -318,7 +320,7 @@ class _Campaign:
         facts = current.cluster.facts
         for machine in facts.machines.values():
             self._journal.once(machine)
-        line = ClusterLine(
+        line = ClusterEvent(
             cluster=current.id,
             environment=current.environment,
             event="open" if event == "open" else "adapted",
@@ -339,7 +341,7 @@ class _Campaign:
             self.unclosed = True
             raise
         seconds = time.monotonic() - begun
-        line = ClusterLine(
+        line = ClusterEvent(
             cluster=current.id,
             environment=current.environment,
             event="closed",

@@ -56,7 +56,7 @@ def execute(
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
-            outcome.happened = _happened(sources)
+            outcome.events = (*outcome.events, *_witnessed(sources))
             _contention(attempt, outcome, folder)
     except BaseException:
         try:
@@ -72,8 +72,13 @@ def execute(
     return run
 
 
-def _happened(sources: Sequence[MetricSource]) -> tuple[RunEvent, ...]:
-    return tuple(mark for one in sources if isinstance(one, ReportsEvents) for mark in one.marks())
+def _witnessed(sources: Sequence[MetricSource]) -> tuple[RunEvent, ...]:
+    return tuple(
+        event
+        for source in sources
+        if isinstance(source, ReportsEvents)
+        for event in source.events()
+    )
 
 
 def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:
@@ -81,8 +86,8 @@ def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:
     shapes = {"driver": attempt.case.driver, "worker": attempt.case.worker}
     limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
     outcome.contention = contention.read(folder / "samples.parquet", limited)
-    known = [kind for kind, _ in outcome.marks]
-    outcome.marks = (*outcome.marks, *contention.marks(outcome.contention, known))
+    known = [event.kind for event in outcome.events]
+    outcome.events = (*outcome.events, *contention.events(outcome.contention, known))
 
 
 def _wait(execution: Execution, timeout: float, end: float | None) -> bool:

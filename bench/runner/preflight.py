@@ -43,13 +43,7 @@ class PreparedStudy(msgspec.Struct, kw_only=True):
     def plan(self, *, retry: Index | None = None) -> Fixed:
         """Return the plan of the study on these environments."""
         kind = Fixed if self.study.width is None else Auto
-        return kind(
-            self.study,
-            {use: one.bundle.digest for use, one in self.workloads.items()},
-            {name: environment.identity() for name, environment in self.environments.items()},
-            skipped=self.skipped,
-            retry=retry,
-        )
+        return kind(self.study, skipped=self.skipped, retry=retry)
 
     def job(self, case: Case, run: str) -> Job:
         """Return the job of a case for the run of this id."""
@@ -71,6 +65,7 @@ def prepare(study: Study, folder: Path) -> PreparedStudy:
     """
     places = {spec.name: environments.build(spec) for spec in study.environments}
     found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
+    study = _resolved(study, found, places)
     findings: dict[Finding, None] = {}
     skipped: dict[int, str] = {}
     for position, case in enumerate(study.cases):
@@ -88,6 +83,20 @@ def prepare(study: Study, folder: Path) -> PreparedStudy:
         findings=tuple(findings),
         skipped=skipped,
     )
+
+
+def _resolved(
+    study: Study, found: Mapping[str, Workload], places: Mapping[str, Environment]
+) -> Study:
+    """Return the study with the cases' bundles and machines, which their keys need."""
+    identities = {name: place.identity() for name, place in places.items()}
+    cases = tuple(
+        msgspec.structs.replace(
+            case, bundle=found[case.use].bundle.digest, machines=identities[case.environment]
+        )
+        for case in study.cases
+    )
+    return msgspec.structs.replace(study, cases=cases)
 
 
 def _too_many(study: Study, place: Environment, case: Case) -> list[Finding]:
@@ -110,6 +119,7 @@ def need(case: Case) -> ClusterSpec:
         worker=case.worker,
         driver=case.driver,
         conf=case.conf,
+        versions=case.versions,
     )
 
 
@@ -126,9 +136,10 @@ def _job(case: Case, run: str, workload: Workload) -> Job:
         entry=workload.manifest.entry,
         bundle=workload.files,
         params=case.params,
-        dataset=case.dataset,
+        datasets=case.datasets,
+        metrics={name: one.unit for name, one in workload.manifest.metrics.items()},
         workers=case.workers,
         passes=case.passes,
         stages=case.stages,
-        timeout=case.timeout,
+        timeout=case.policy.timeout,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
 from bench.contracts import Facts, Outcome
 from bench.digests import digest
-from bench.ids import utc_now
-from bench.records.results import Digests, Run, RunEvent, Status
+from bench.records.results import Digests, Run, Status
 from bench.records.study import Case, Cell
 from bench.run_files import workload_log
 
@@ -23,7 +23,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     number: int
     session: str
     cluster: str
-    started_at: str
+    started_at: datetime
     task: str
     bundle: str
     spans: dict[str, float] = {}
@@ -54,22 +54,16 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
-        marks=_marks(outcome),
+        events=outcome.events,
         contention=outcome.contention,
         workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,
-        digests=digests(attempt, first.dataset),
+        digests=digests(attempt, first.datasets),
         versions=first.versions,
         artefacts=first.artefacts,
         spans=attempt.spans,
     )
-
-
-def _marks(outcome: Outcome) -> tuple[RunEvent, ...]:
-    now = utc_now()
-    found = [RunEvent(at=now, kind=kind, text=text) for kind, text in outcome.marks]
-    return (*found, *outcome.happened)
 
 
 def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
@@ -87,18 +81,18 @@ def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
         warmups=attempt.case.warmups,
         stages_mode=attempt.case.stages,
         workers_wanted=attempt.case.workers,
-        digests=digests(attempt, None),
+        digests=digests(attempt, {}),
         spans=attempt.spans,
     )
 
 
-def digests(attempt: Attempt, dataset: str | None) -> Digests:
+def digests(attempt: Attempt, datasets: Mapping[str, str]) -> Digests:
     """Return what must be equal between runs of the same work."""
     return Digests(
         task=attempt.task,
         bundle=attempt.bundle,
         params=digest(attempt.case.params),
-        dataset=dataset,
+        datasets=datasets,
     )
 
 
@@ -106,7 +100,7 @@ def _status(
     attempt: Attempt, outcome: Outcome, logs: Mapping[int, workload_log.Log], timed_out: bool
 ) -> tuple[Status, str]:
     if timed_out:
-        return "timeout", f"not done after {attempt.case.timeout:g} s"
+        return "timeout", f"not done after {attempt.case.policy.timeout:g} s"
     faults = {rank: log.fault for rank, log in logs.items() if log.fault}
     told = {rank: fault for rank, fault in faults.items() if not fault.startswith("log incomplete")}
     if told:

@@ -8,6 +8,7 @@ import itertools
 import math
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,8 +18,18 @@ from bench.analysis.runs.grouping import select
 from bench.analysis.runs.types import Terms
 from bench.analysis.study import analyse
 from bench.analysis.study_types import StudyAnalysis, StudyRuns
-from bench.records.results import Digests, Machine, Quality, Run, Session, StageTime, Vector
-from bench.records.study import Case, Cell, Dataset, EnvironmentSpec, Shape, Study
+from bench.records import identity
+from bench.records.results import (
+    Digests,
+    Machine,
+    Quality,
+    QualityLimits,
+    Run,
+    Session,
+    StageTime,
+    Vector,
+)
+from bench.records.study import Case, Dataset, EnvironmentSpec, Shape, Study
 from bench.records.values import Scalar
 from bench.report.terminal import print_analysis
 
@@ -34,13 +45,28 @@ def digest(*parts: object) -> str:
 MACHINE = Machine(
     digest=digest("machine"), cpu_model="Example CPU", cores=8, memory=16 << 30, os="Linux 6"
 )
-QUALITY = Quality(
-    objective=0.412345678,
-    auc=0.7612,
-    iterations=21,
-    converged=True,
-    vector=Vector(count=3, norm=2.0, projections=(0.5, -0.25)),
+TASK = "logistic-regression/1"
+LIMITS = QualityLimits(
+    tolerances={"objective": 1e-6, "auc": 1e-4, "vector": 1e-9}, requires={"converged": True}
 )
+CASES: dict[str, Case] = {}  # every case that a run was made of, by digest
+BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def quality(precision: str = "float64", **changes: Any) -> Quality:
+    """Return the quality of the example, with some figures changed; None leaves one out."""
+    figures: dict[str, Any] = {
+        "objective": 0.412345678,
+        "auc": 0.7612,
+        "iterations": 21.0,
+        "converged": True,
+        "vector": Vector(count=3, norm=2.0, projections=(0.5, -0.25)),
+    } | changes
+    stated = {name: value for name, value in figures.items() if value is not None}
+    return Quality(figures=stated, precision=precision)
+
+
+QUALITY = quality()
 
 
 def case(workload: str = "spark-logreg", workers: int = 1, **changes: Any) -> Case:
@@ -48,16 +74,21 @@ def case(workload: str = "spark-logreg", workers: int = 1, **changes: Any) -> Ca
     plain = Case(
         workload=workload,
         use=workload,
+        program=workload,
+        task=TASK,
+        kind="local",
         engine=ENGINES.get(workload, "spark"),
         environment="here",
         workers=workers,
         worker=Shape(cores=1, memory=2 << 30),
         driver=Shape(),
         params=PARAMS,
-        dataset=Dataset(name="flights"),
+        datasets={"train": Dataset(name="flights")},
         factors={"workers": workers},
     )
-    return msgspec.structs.replace(plain, **changes)
+    place = changes.get("environment", "here")  # environments of one kind differ in their settings
+    settings = {} if place == "here" else {"at": place}
+    return msgspec.structs.replace(plain, **{"settings": settings, **changes})
 
 
 def session(cases: Sequence[Case], name: str = "s1", **changes: Any) -> Session:
@@ -68,13 +99,12 @@ def session(cases: Sequence[Case], name: str = "s1", **changes: Any) -> Session:
         seed=7,
         repeats=5,
         environments=(EnvironmentSpec(name="here", kind="local"),),
-        cases=tuple(cases),
     )
     plain = Session(
         session=name,
         campaign="c1",
         study=study,
-        started_at="2026-01-02T03:04:05Z",
+        started_at=BEGUN,
         host=digest("host"),
         benchcast="0.1.0",
     )
@@ -89,23 +119,16 @@ class Maker:
 
     def run(self, of: Case, seconds: float = 10.0, repeat: int = 0, **changes: Any) -> Run:
         """Return an ok run of a case that took so many seconds (one pass)."""
-        series = digest(of.workload, of.environment, of.workers, dict(of.params), of.dataset.name)
+        line = identity.case_line(of)
+        CASES[line.digest] = line.case
         plain = Run(
             run=f"20260102-{next(self._numbers):06d}",
-            cell=Cell(
-                key=digest(series, repeat),
-                series=series,
-                workload=of.workload,
-                environment=of.environment,
-                workers=of.workers,
-                factors=of.factors,
-                repeat=repeat,
-            ),
+            cell=identity.cells(of, repeat + 1)[repeat],
             attempt=1,
             session="s1",
             cluster="k1",
             status="ok",
-            started_at="2026-01-02T03:04:05Z",
+            started_at=BEGUN,
             machines=(MACHINE.digest,),
             phases={"provision": 0.5, "launch": 3.0, "work": seconds},
             stages=(
@@ -117,14 +140,54 @@ class Maker:
             workers_wanted=of.workers,
             workers_seen=of.workers,
             digests=Digests(
-                task="logistic-regression/1",
+                task=TASK,
                 bundle=digest(of.use),
                 params=digest(sorted(of.params.items())),
-                dataset=digest(of.dataset.name),
+                datasets={role: digest(data.name) for role, data in of.datasets.items()},
             ),
             versions={of.engine: "4.1.0", "python": "3.11.7"},
         )
         return msgspec.structs.replace(plain, **changes)
+
+
+def analysis_of(
+    sessions: Iterable[Session],
+    machines: Iterable[Machine],
+    runs: Iterable[Run],
+    *,
+    cases: Mapping[str, Case] | None = None,
+    planned: Collection[str] | None = None,
+    allow: Collection[str] = (),
+    **files: Any,
+) -> StudyAnalysis:
+    """Return the analysis of these runs; ``files`` are further fields of StudyRuns.
+
+    Without ``cases`` they are this factory's; without a session nothing is known of them.
+    """
+    known = tuple(sessions)
+    cases = cases if cases is not None else (CASES if known else {})
+    data = StudyRuns(
+        selection=select(cases, runs, planned),
+        sessions=known,
+        cases=cases,
+        machines={one.digest: one for one in machines},
+        **{"limits": {TASK: LIMITS}, **files},
+    )
+    return analyse(data, Terms(allow=allow))
+
+
+def drawn_runs(runs: Iterable[Run]) -> list[str]:
+    """Return the ids of the runs whose samples the analysis looks at."""
+    return [run.run for run in representatives.of_curves(select(CASES, runs).lines)]
+
+
+def printed(analysis: StudyAnalysis) -> str:
+    """Return what ``report`` prints where it is no terminal."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    print_analysis(analysis, Console(file=out, width=160))
+    return out.getvalue()
 
 
 def failed(run: Run, reason: str = "executor lost", status: str = "failed") -> Run:
@@ -147,40 +210,6 @@ def study(
         middle = first / gain ** math.log2(one.workers)
         runs.append(make.run(one, middle * rng.lognormvariate(0, 0.03), repeat))
     return [session(cases)], [MACHINE], runs
-
-
-def analysis_of(
-    sessions: Iterable[Session],
-    machines: Iterable[Machine],
-    runs: Iterable[Run],
-    *,
-    planned: Collection[str] | None = None,
-    allow: Collection[str] = (),
-    **files: Any,
-) -> StudyAnalysis:
-    """Return the analysis of these runs; ``files`` are further fields of StudyRuns."""
-    known = tuple(sessions)
-    data = StudyRuns(
-        selection=select(known, runs, planned),
-        sessions=known,
-        machines={one.digest: one for one in machines},
-        **files,
-    )
-    return analyse(data, Terms(allow=allow))
-
-
-def drawn_runs(sessions: Iterable[Session], runs: Iterable[Run]) -> list[str]:
-    """Return the ids of the runs whose samples the analysis looks at."""
-    return [run.run for run in representatives.of_curves(select(sessions, runs).lines)]
-
-
-def printed(analysis: StudyAnalysis) -> str:
-    """Return what ``report`` prints where it is no terminal."""
-    from rich.console import Console
-
-    out = io.StringIO()
-    print_analysis(analysis, Console(file=out, width=160))
-    return out.getvalue()
 
 
 def gpus(seconds: int = 30) -> dict[str, list[object]]:

@@ -12,6 +12,7 @@ from bench.records.results import Run
 from bench.records.spark_log import SparkLog
 from bench.report import figures
 from bench.report.sections.attribution import sentences
+from tests.analysis import factory
 from tests.analysis.factory import Maker, analysis_of, case, session
 from tests.eventlogs import Job, Stage, build, even
 
@@ -36,7 +37,7 @@ def log(workers: int) -> SparkLog:
 
 def test_the_run_in_the_middle_stands_for_its_cell() -> None:
     runs = campaign()
-    chosen = of_cells(select([session(CASES)], runs).lines)
+    chosen = of_cells(select(factory.CASES, runs).lines)
     assert [run.run for run, _ in chosen] == [runs[1].run, runs[4].run]
     assert [one.workers for _, one in chosen] == [1, 1]
 
@@ -64,7 +65,7 @@ def test_a_gap_is_split_among_its_causes_and_told() -> None:
 
 
 def test_without_logs_nothing_is_said() -> None:
-    lines = select([session(CASES)], campaign()).lines
+    lines = select(factory.CASES, campaign()).lines
     seen = analysis_of([session(CASES)], [], campaign())
     assert seen.attribution == losses(lines, {}) == ()
     assert sentences(seen.attribution) == []

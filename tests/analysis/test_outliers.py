@@ -9,7 +9,8 @@ from bench.analysis.runs import doubts
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import interval, outliers
 from bench.report.sections.runs import runs as table_of
-from tests.analysis.factory import Maker, analysis_of, case, printed, session
+from tests.analysis import factory
+from tests.analysis.factory import Maker, analysis_of, case, session
 
 
 def values(*seconds: float) -> list[RunValue]:
@@ -50,7 +51,9 @@ def test_an_outlier_is_counted_all_the_same() -> None:
     assert [doubt.run for doubt in cell.doubts] == [runs[-1].run]
     assert cell.seconds == interval.estimate(times)
     assert [len(row.doubts) for row in found.runs] == [0, 0, 0, 0, 1]
-    assert f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median" in printed(found)
+    assert f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median" in factory.printed(
+        found
+    )
     assert "outlier: 1.39x" in table_of(found.runs).csv()
 
 
@@ -93,6 +96,6 @@ def test_wall_and_cpu_stand_side_by_side() -> None:
     runs = [make.run(one, 10.0 + i, i, worker_cpu=20.0 + i) for i in range(3)]
     cell = analysis_of([session([one])], [], runs).scaling.points[0].cell
     assert (cell.wall, cell.worker_cpu) == (11.0, 21.0)
-    assert "11 s / 21 s" in printed(analysis_of([session([one])], [], runs))
+    assert "11 s / 21 s" in factory.printed(analysis_of([session([one])], [], runs))
     bare = analysis_of([session([one])], [], [make.run(one)]).scaling.points[0].cell
     assert (bare.wall, bare.worker_cpu) == (None, None)

@@ -11,7 +11,8 @@ import pytest
 from bench.analysis.runs import trends
 from bench.analysis.statistics import trend
 from bench.records.results import Run
-from tests.analysis.factory import Maker, analysis_of, case, printed, session
+from tests.analysis import factory
+from tests.analysis.factory import Maker, analysis_of, case, session
 
 
 def trend_of(times: Sequence[float]) -> tuple[float, float]:
@@ -109,4 +110,4 @@ def test_drift_is_told_in_the_analysis_and_the_report() -> None:
     found = analysis_of([session(cases)], [], runs)
     assert [(one.scope, one.found, one.n) for one in found.trends] == [("here", True, 12)]
     assert found.trends[0].change == pytest.approx(1.05**5.5 - 1, rel=1e-6)
-    assert "Drift on here: times changed by +31 % from the first run" in printed(found)
+    assert "Drift on here: times changed by +31 % from the first run" in factory.printed(found)

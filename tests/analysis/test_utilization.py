@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bench.analysis.runs.utilization import MOST_POINTS, utilization
-from tests.analysis.factory import Maker, analysis_of, case, drawn_runs, gpus, samples, session
+from tests.analysis import factory
+from tests.analysis.factory import Maker, analysis_of, case, gpus, samples, session
 
 
 def rows(interval: float, seconds: float) -> dict[str, list[object]]:
@@ -57,7 +58,7 @@ def test_a_run_is_shown_with_the_rate_of_its_own_session() -> None:
     runs = [Maker().run(one, 10.0)]
     plain = session([one])
     slow = replace(plain, study=replace(plain.study, sampling=5.0))
-    (chosen,) = drawn_runs([slow], runs)
+    (chosen,) = factory.drawn_runs(runs)
     (shown,) = analysis_of([slow], [], runs, samples={chosen: samples()}).utilization
     assert (shown.sampling, shown.gpus) == (5.0, ())
     found = analysis_of([slow], [], runs, samples={chosen: samples()}, gpus={chosen: gpus()})

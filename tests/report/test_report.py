@@ -22,28 +22,18 @@ from bench.report import figures, markdown, terminal, write
 from bench.report import page as html
 from bench.report.sections.cells import cells
 from bench.report.sections.runs import runs
-from tests.analysis.factory import (
-    Maker,
-    analysis_of,
-    case,
-    drawn_runs,
-    failed,
-    gpus,
-    printed,
-    samples,
-    session,
-    study,
-)
+from tests.analysis import factory
+from tests.analysis.factory import Maker, analysis_of, case, failed, gpus, samples, session, study
 
 GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
 
 
 def example() -> StudyAnalysis:
-    """Return the overview of the example study with one failed run and samples."""
+    """Return the analysis of the example study with one failed run and samples."""
     sessions, machines, runs = study()
     runs.append(failed(Maker().run(case(), 1.0, 9, run="20260102-900000"), "executor <lost> | 2"))
-    chosen = drawn_runs(sessions, runs)
+    chosen = factory.drawn_runs(runs)
     return analysis_of(sessions, machines, runs, samples={run: samples() for run in chosen})
 
 
@@ -102,7 +92,7 @@ def test_goldens() -> None:
     golden("report.md", markdown.render(found, drawn))
     golden("runs.csv", runs(found.runs).csv())
     golden("cells.csv", cells(found).csv())
-    golden("summary.txt", printed(found))
+    golden("summary.txt", factory.printed(found))
     golden("page.txt", "\n".join(Page(html.render(found, drawn)).words) + "\n")
 
 
@@ -154,7 +144,7 @@ def test_write_leaves_whole_files_only(tmp_path: Path) -> None:
 
 def test_gpus_have_a_figure_where_they_were_sampled() -> None:
     sessions, machines, runs = study()
-    chosen = drawn_runs(sessions, runs)
+    chosen = factory.drawn_runs(runs)
     host = {run: samples() for run in chosen}
     found = analysis_of(sessions, machines, runs, samples=host, gpus={chosen[0]: gpus()})
     drawn = {one.name: one for one in figures.draw(found)}
@@ -167,10 +157,10 @@ def test_gpus_have_a_figure_where_they_were_sampled() -> None:
 
 
 def everything(found: StudyAnalysis) -> str:
-    """Return all renderings of an overview in one text."""
+    """Return all renderings of an analysis in one text."""
     drawn = figures.draw(found)
     page = Page(html.render(found, drawn))
-    return "\n".join([*page.words, markdown.render(found, drawn), printed(found)])
+    return "\n".join([*page.words, markdown.render(found, drawn), factory.printed(found)])
 
 
 def test_one_run_has_a_time_and_no_interval() -> None:
@@ -208,7 +198,7 @@ def test_not_comparable_runs_get_no_speedup_in_the_answer() -> None:
     make, cases = Maker(), [case(workers=1), case(workers=2)]
     runs = [make.run(one, 10.0, i) for one in cases for i in range(2)]
     assert runs[2].quality is not None
-    off = msgspec.structs.replace(runs[2].quality, objective=0.9)
+    off = factory.quality(objective=0.9)
     runs[2] = msgspec.structs.replace(runs[2], quality=off)
     words = everything(analysis_of([session(cases)], [], runs))
     assert "its runs are not the same work, so no speed-up is stated" in words
@@ -231,4 +221,4 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_text() -> None:
     screen = io.StringIO()
     terminal.print_analysis(example(), Console(file=screen, width=140, force_terminal=True))
     assert "\x1b[" in screen.getvalue()
-    assert "\x1b[" not in printed(example())
+    assert "\x1b[" not in factory.printed(example())

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from bench.contracts import Outcome
+from bench.ids import utc_now
+from bench.records.results import RunEvent
 from bench.records.study import Shape
 from bench.runner import execute, run_record
 from tests.analysis.factory import Maker, case
@@ -54,15 +56,16 @@ def test_a_run_carries_it(
     shapes: dict[str, Shape], before: tuple[tuple[str, str], ...], kinds: list[str], tmp_path: Path
 ) -> None:
     samples(tmp_path)
-    outcome = Outcome(status="ok", marks=before)
+    seen = [RunEvent(at=utc_now(), kind=kind, text=text) for kind, text in before]
+    outcome = Outcome(status="ok", events=tuple(seen))
     one = attempt(**shapes)
     execute._contention(one, outcome, tmp_path)
     run = run_record.judge(one, outcome, timed_out=False)
-    assert [mark.kind for mark in run.marks] == kinds
+    assert [event.kind for event in run.events] == kinds
     assert run.contention["steal"] == pytest.approx(0.25)
 
 
 def test_without_samples_nothing_is_said(tmp_path: Path) -> None:
     outcome = Outcome(status="ok")
     execute._contention(attempt(), outcome, tmp_path)
-    assert (outcome.contention, outcome.marks) == ({}, ())
+    assert (outcome.contention, outcome.events) == ({}, ())

@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.comparison.types import Comparison, Ratio, Verdict
-from bench.analysis.comparison.verdict import TOLERANCES, Machines, across, pairs, within
+from bench.analysis.comparison.verdict import NO_LIMITS, Machines, across, pairs, within
 from bench.analysis.runs.blocks import compared
 from bench.analysis.runs.grouping import Line
 from bench.analysis.runs.summary import run_values
 from bench.analysis.runs.types import Terms
 from bench.analysis.statistics.interval import LEVEL
+from bench.records.results import QualityLimits
 
-Tolerances = Mapping[str, Mapping[str, float]]  # by task and figure
+Limits = Mapping[str, QualityLimits]  # by task
 
 
-def compare(
-    lines: Sequence[Line], terms: Terms, tolerances: Tolerances, machines: Machines
-) -> Comparison:
+def compare(lines: Sequence[Line], terms: Terms, limits: Limits, machines: Machines) -> Comparison:
     """Return the verdicts within and across curves, task by task, and ratios of comparable ones.
 
-    ``tolerances`` are those of the tasks' manifests, ``machines`` the machines by digest.
+    ``limits`` are those of each task, ``machines`` the machines by digest.
     """
     measured = [line for line in lines if line.counted]
     verdicts: list[Verdict] = []
     ratios_: list[Ratio] = []
     for task in dict.fromkeys(line.task for line in measured):
         members = [line for line in measured if line.task == task]
-        limits = {**TOLERANCES, **(tolerances.get(task, {}) if task else {})}
-        inner = {line.label: within(line, limits, terms.allow, machines) for line in members}
+        known = (limits.get(task or "", NO_LIMITS), terms.allow, machines)
+        inner = {line.label: within(line, *known) for line in members}
         verdicts += inner.values()
         for left, right in pairs(members):
-            verdict = across(left, right, limits, terms.allow, machines)
+            verdict = across(left, right, *known)
             verdicts.append(verdict)
             if inner[left.label].comparable and inner[right.label].comparable:
                 ratios_ += ratios(verdict, left, right, terms.level)

@@ -31,7 +31,6 @@ def run_rows(selection: Selection, cells: Sequence[Sequence[CellSummary]]) -> tu
 def _row(run: Run, cell: str | None, why_not: str, doubts: Sequence[Doubt]) -> RunRow:
     """Return one run as it is listed."""
     head = headline(run)
-    quality = run.quality
     return RunRow(
         run=run.run,
         cell=cell,
@@ -53,11 +52,9 @@ def _row(run: Run, cell: str | None, why_not: str, doubts: Sequence[Doubt]) -> R
         session=run.session,
         machines=run.machines,
         versions=run.versions,
-        objective=quality.objective if quality else None,
-        auc=quality.auc if quality else None,
-        iterations=quality.iterations if quality else None,
+        figures=run.quality.numbers if run.quality else {},
         workers_seen=run.workers_seen,
-        marks=run.marks,
+        events=run.events,
         doubts=tuple(doubts),
     )
 

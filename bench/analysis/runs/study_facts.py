@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.runs.types import Fact
 from bench.records.results import Run, Session
-from bench.records.study import Study
-from bench.units import format_duration
+from bench.records.study import Case, Study
+from bench.units import format_duration, format_moment
 
 
 def distinct(values: Iterable[str]) -> tuple[str, ...]:
@@ -15,10 +15,9 @@ def distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(values)))
 
 
-def latest(sessions: Iterable[Session]) -> Study | None:
-    """Return the study as the session that began last has it."""
-    newest = max(sessions, key=lambda session: session.started_at, default=None)
-    return newest.study if newest is not None else None
+def latest(sessions: Iterable[Session]) -> Session | None:
+    """Return the session that began last."""
+    return max(sessions, key=lambda session: session.started_at, default=None)
 
 
 def versions(runs: Sequence[Run]) -> tuple[Fact, ...]:
@@ -33,24 +32,30 @@ def versions(runs: Sequence[Run]) -> tuple[Fact, ...]:
     )
 
 
-def study_facts(study: Study | None, runs: Sequence[Run]) -> tuple[Fact, ...]:
-    """Return facts of the study: seed, repeats, datasets, parameters, shapes."""
-    if study is None:
+def study_facts(
+    sessions: Sequence[Session], known: Mapping[str, Case], runs: Sequence[Run]
+) -> tuple[Fact, ...]:
+    """Return facts of the latest study: seed, repeats, datasets, parameters, shapes."""
+    newest = latest(sessions)
+    if newest is None:
         return ()
-    cases = study.cases
+    study = newest.study
+    campaign = {one.session for one in sessions if one.campaign == newest.campaign}
+    named = {run.cell.case for run in runs if run.session in campaign}
+    cases = [known[one] for one in sorted(named & known.keys())]
     found: dict[str, Iterable[str]] = {
         "repeats": [_repeats(study)],
         "order": [study.order],
         "seed of the order": [str(study.seed)],
-        "datasets": (case.dataset.name for case in cases),
+        "datasets": (data.name for case in cases for data in case.datasets.values()),
         "stages": (case.stages for case in cases),
         "passes in a run": (str(case.passes) for case in cases),
         "warm-up passes": (str(case.warmups) for case in cases),
         "worker cores": (str(case.worker.cores) for case in cases),
         "samples": [f"every {format_duration(study.sampling)}"],
         "environments": (f"{one.name} ({one.kind})" for one in study.environments),
-        "first run": [min(run.started_at for run in runs)] if runs else [],
-        "last run": [max(run.started_at for run in runs)] if runs else [],
+        "first run": [format_moment(min(run.started_at for run in runs))] if runs else [],
+        "last run": [format_moment(max(run.started_at for run in runs))] if runs else [],
         "cannot run": study.unplanned,
     }
     for name in sorted({name for case in cases for name in case.params}):

@@ -17,7 +17,8 @@ from bench.analysis.runs.trends import warmup
 from bench.analysis.runs.types import CellSummary, Counts, Headline, RunValue, Share
 from bench.analysis.statistics.interval import LEVEL, estimate, variation
 from bench.records.results import Run
-from bench.records.study import PHASES, STAGES
+from bench.records.study import PHASES
+from bench.records.workload import STAGES
 
 
 def headline(run: Run) -> Headline | None:

@@ -38,7 +38,7 @@ def _curve(line: Line, cells: Sequence[CellSummary], level: float) -> Curve:
         environment=first.environment,
         engine=line.case.engine if line.case else None,
         task=line.task,
-        dataset=line.case.dataset.name if line.case else "",
+        dataset=line.case.dataset if line.case else "",
         factors=others(first.factors),
         points=tuple(_point(cell, base, level) for cell in ordered),
         base=base.workers if base else None,

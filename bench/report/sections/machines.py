@@ -15,7 +15,7 @@ from bench.report.markdown_blocks import safe
 from bench.report.section import Section
 from bench.report.tables import Column, Table
 from bench.text import plural
-from bench.units import format_memory
+from bench.units import format_memory, format_moment
 
 SHOWN_DIGITS = 12  # of a digest
 
@@ -31,7 +31,7 @@ def _commit(session: SessionRow) -> str:
 
 SESSIONS = (
     Column[SessionRow](title="session", of=lambda s: s.session, html=lambda s: _code(s.session)),
-    Column[SessionRow](title="started", of=lambda s: s.started_at),
+    Column[SessionRow](title="started", of=lambda s: format_moment(s.started_at)),
     Column[SessionRow](
         title="host",
         of=lambda s: s.host[:SHOWN_DIGITS],

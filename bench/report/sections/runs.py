@@ -52,12 +52,34 @@ class Runs(Section):
         return ["## Runs that do not count", table(runs(lost))] if lost else []
 
 
-def runs(rows: Sequence[RunRow]) -> Table[RunRow]:
-    """Return a table of runs, counted or not, in the order of their ids."""
-    return Table(name="runs", columns=_COLUMNS, rows=rows, row_id=lambda r: r.run)
+def runs(rows: Sequence[RunRow], figures: Iterable[str] | None = None) -> Table[RunRow]:
+    """Return a table of runs, with a column for each of these quality figures (default: those
+    that the runs have)."""
+    figures = figures_of(rows) if figures is None else figures
+    columns = (*_RUN, *(_figure(name) for name in figures), *_MORE)
+    return Table(name="runs", columns=columns, rows=rows, row_id=lambda r: r.run)
+
+
+def figures_of(rows: Iterable[RunRow]) -> list[str]:
+    """Return the names of the quality figures that the runs have."""
+    return list(dict.fromkeys(name for row in rows for name in row.figures))
+
+
+def _figure(name: str) -> Run:
+    """Return the column of one figure; its CSV name is no other column's."""
+    taken = {column.csv for column in (*_RUN, *_MORE)}
+    return Run(
+        csv=f"quality.{name}" if name in taken else name,
+        title=name,
+        of=lambda r: r.figures.get(name),
+        text=lambda r: format.number(r.figures.get(name), 9),
+        number=True,
+        where=("page",),
+    )
 
 
 def _groups(analysis: StudyAnalysis) -> Iterator[Group]:
+    figures = figures_of(analysis.runs)
     by_cell: dict[str | None, list[RunRow]] = {}
     for row in analysis.runs:
         by_cell.setdefault(row.cell, []).append(row)
@@ -67,20 +89,20 @@ def _groups(analysis: StudyAnalysis) -> Iterator[Group]:
             id=f"runs-{cell.id}",
             label=format.cell_label(cell.label, cell.workers),
             note=f"({plural(len(rows), 'run')}, {cell.counts.ok} counted)",
-            table=html.page_table(runs(rows)),
+            table=html.page_table(runs(rows, figures)),
         )
     if None in by_cell:
         yield Group(
             id="runs-earlier",
             label="Earlier studies",
             note=f"({plural(len(by_cell[None]), 'run')}, none counted)",
-            table=html.page_table(runs(by_cell[None])),
+            table=html.page_table(runs(by_cell[None], figures)),
         )
 
 
 def _reason(row: RunRow) -> Markup:
     """Return a run's reason, and what happened to it as marks."""
-    marks = [*((mark.kind, mark.text) for mark in row.marks)]
+    marks = [(event.kind, event.text) for event in row.events]
     marks += [(doubt.kind, doubt.text) for doubt in row.doubts]
     spans = (Markup(' <span class="mark">{}: {}</span>').format(*mark) for mark in marks)
     return Markup("{}{}").format(row.reason, Markup("").join(spans))
@@ -90,7 +112,7 @@ def _phase(name: str) -> Callable[[RunRow], float | None]:
     return lambda r: r.phases.get(name)
 
 
-_COLUMNS = (
+_RUN = (
     Run(
         csv="run",
         title="run",
@@ -125,25 +147,10 @@ _COLUMNS = (
     ),
     Run(csv="which", of=lambda r: r.which),
     Run(csv="cold", of=lambda r: r.passes[0] if r.passes else None),
-    Run(
-        csv="objective",
-        title="objective",
-        of=lambda r: r.objective,
-        text=lambda r: format.number(r.objective, 9),
-        number=True,
-        where=("page",),
-    ),
-    Run(
-        csv="auc",
-        title="AUC",
-        of=lambda r: r.auc,
-        text=lambda r: format.number(r.auc, 6),
-        number=True,
-        where=("page",),
-    ),
-    Run(csv="iterations", of=lambda r: r.iterations),
+)
+_MORE = (
     Run(csv="workers_seen", of=lambda r: r.workers_seen),
-    Run(csv="started_at", of=lambda r: r.started_at),
+    Run(csv="started_at", of=lambda r: r.started_at.isoformat()),
     Run(csv="session", of=lambda r: r.session),
     Run(csv="doubts", of=lambda r: "; ".join(f"{d.kind}: {d.text}" for d in r.doubts)),
     *(Run(csv=f"phase.{name}", of=_phase(name)) for name in PHASES),
@@ -153,5 +160,5 @@ _COLUMNS = (
         where=("page",),
     ),
     Run(title="reason", of=lambda r: r.reason, where=("markdown",)),
-    Run(title="reason and marks", of=lambda r: r.reason, html=_reason, where=("page",)),
+    Run(title="reason and events", of=lambda r: r.reason, html=_reason, where=("page",)),
 )

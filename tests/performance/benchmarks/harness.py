@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.records.identity import case_line
 from bench.records.results import Run
 from bench.store.folder import Store
 from tests import reference
@@ -73,7 +74,9 @@ class Results:
         journal = folder / "s1.jsonl"
         encoder = msgspec.json.Encoder()
         with journal.open("wb") as file:
-            file.write(encoder.encode(session([case(workers=n + 1) for n in range(100)])) + b"\n")
+            file.write(encoder.encode(session([])) + b"\n")
+            for n in range(100):
+                file.write(encoder.encode(case_line(case(workers=n + 1))) + b"\n")
             for run in many(MANY):
                 file.write(encoder.encode(run) + b"\n")
         return str(folder)
