@@ -16,11 +16,25 @@ def write(analysis: StudyAnalysis, folder: Path) -> Path:
     Beside it lie ``report.md``, the sections' tables as CSV and ``figures/*.svg|png``; a file is
     replaced as a whole. StorageFailed where the folder cannot be written.
     """
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        for name, content in _files(analysis).items():
+            _replace(folder / name, content)
+    except OSError as error:
+        raise StorageFailed(
+            f"the report cannot be written to {folder}: {error.strerror or error}",
+            remedy="choose another folder, or make room in it",
+        ) from error
+    return folder / "index.html"
+
+
+def _files(analysis: StudyAnalysis) -> dict[str, bytes]:
+    """Return the content of every file by its name, the page last: it speaks of the others."""
     from bench.report import figures, markdown, page
     from bench.report.sections import SECTIONS
 
     drawn = figures.draw(analysis)
-    files: dict[str, bytes] = {
+    files = {
         f"{table.name}.csv": table.csv().encode()
         for section in SECTIONS
         if section.applies(analysis)
@@ -31,17 +45,7 @@ def write(analysis: StudyAnalysis, folder: Path) -> Path:
     for one in drawn:
         files[f"figures/{one.name}.svg"] = one.svg.encode()
         files[f"figures/{one.name}.png"] = one.png
-    files["index.html"] = page.render(analysis, drawn).encode()  # last: it speaks of the others
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            _replace(folder / name, content)
-    except OSError as error:
-        raise StorageFailed(
-            f"the report cannot be written to {folder}: {error.strerror or error}",
-            remedy="choose another folder, or make room in it",
-        ) from error
-    return folder / "index.html"
+    return {**files, "index.html": page.render(analysis, drawn).encode()}
 
 
 def _replace(path: Path, content: bytes) -> None:

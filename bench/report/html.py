@@ -36,7 +36,7 @@ def page_table(table: Table[Row]) -> PageTable:
     """Return a table for the macro ``table`` of the templates."""
     columns = table.shown("page")
     return PageTable(
-        head=[Cell(column.title.strip(), "n" if column.number else "") for column in columns],
+        head=[Cell(column.title, "n" if column.number else "") for column in columns],
         rows=[
             (
                 table.row_id(row) if table.row_id is not None else "",

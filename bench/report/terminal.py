@@ -28,7 +28,7 @@ PARTS = (
     Column[Part](
         title="share", of=lambda p: p.share, text=lambda p: format.percent(p.share), number=True
     ),
-    Column[Part](title=" ", of=lambda p: p.text),
+    Column[Part](title="what it is", of=lambda p: p.text),
 )
 
 
@@ -53,7 +53,7 @@ def rich_table(table: Table[Row]) -> RichTable:
     shown = RichTable(title=Text(table.title), box=box.SIMPLE_HEAD, title_justify="left")
     columns = table.shown("terminal")
     for column in columns:
-        shown.add_column(column.title.strip(), justify="right" if column.number else "left")
+        shown.add_column(column.title, justify="right" if column.number else "left")
     for row in table.rows:
         bad = table.alert is not None and table.alert(row)
         cells = (Text(column.write(row)) for column in columns)

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from bench.analysis.attribution.attribution import Attribution, gap
 from bench.analysis.attribution.types import Losses, LossPoint
-from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.grouping import CurveRuns
 
 
-def losses(lines: Iterable[Line], attributions: Mapping[str, Attribution]) -> tuple[Losses, ...]:
+def losses(
+    lines: Iterable[CurveRuns], attributions: Mapping[str, Attribution]
+) -> tuple[Losses, ...]:
     """Return the losses of every curve of which runs are attributed (by run).
 
     The gap of a point is to linear speed-up from the smallest worker count attributed, over the
@@ -19,7 +21,7 @@ def losses(lines: Iterable[Line], attributions: Mapping[str, Attribution]) -> tu
     return tuple(curve for curve in curves if curve.points)
 
 
-def _points(line: Line, attributions: Mapping[str, Attribution]) -> tuple[LossPoint, ...]:
+def _points(line: CurveRuns, attributions: Mapping[str, Attribution]) -> tuple[LossPoint, ...]:
     chosen = [
         (group.workers, run.run, attributions[run.run])
         for group in line.groups

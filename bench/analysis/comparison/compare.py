@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.analysis.comparison.types import Comparison, Ratio, Verdict
 from bench.analysis.comparison.verdict import NO_LIMITS, Machines, across, pairs, within
 from bench.analysis.runs.blocks import compared
-from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.grouping import CurveRuns
 from bench.analysis.runs.summary import run_values
 from bench.analysis.runs.types import Terms
 from bench.analysis.statistics.interval import LEVEL
@@ -16,7 +16,9 @@ from bench.records.results import QualityLimits
 Limits = Mapping[str, QualityLimits]  # by task
 
 
-def compare(lines: Sequence[Line], terms: Terms, limits: Limits, machines: Machines) -> Comparison:
+def compare(
+    lines: Sequence[CurveRuns], terms: Terms, limits: Limits, machines: Machines
+) -> Comparison:
     """Return the verdicts within and across curves, task by task, and ratios of comparable ones.
 
     ``limits`` are those of each task, ``machines`` the machines by digest.
@@ -37,7 +39,9 @@ def compare(lines: Sequence[Line], terms: Terms, limits: Limits, machines: Machi
     return Comparison(verdicts=tuple(verdicts), ratios=tuple(ratios_))
 
 
-def ratios(verdict: Verdict, left: Line, right: Line, level: float = LEVEL) -> list[Ratio]:
+def ratios(
+    verdict: Verdict, left: CurveRuns, right: CurveRuns, level: float = LEVEL
+) -> list[Ratio]:
     """Return right's time over left's at each worker count of both; none unless comparable."""
     if verdict.comparable is not True:
         return []

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.grouping import CurveRuns
 from bench.analysis.runs.study_facts import distinct
 from bench.records.results import (
     Digests,
@@ -94,7 +94,7 @@ class CurveFacts(msgspec.Struct, kw_only=True):
 
 
 def gather(
-    line: Line, limits: QualityLimits, machines: Mapping[str, Machine] | None = None
+    line: CurveRuns, limits: QualityLimits, machines: Mapping[str, Machine] | None = None
 ) -> CurveFacts:
     """Return what the counted runs of a curve say; params count within one set of factors.
 

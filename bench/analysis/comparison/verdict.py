@@ -15,7 +15,7 @@ import msgspec
 from bench.analysis.comparison import interleaving
 from bench.analysis.comparison.facts import CONTENTION, CurveFacts, gather, words
 from bench.analysis.comparison.types import Check, Difference, Verdict, VerdictScope
-from bench.analysis.runs.grouping import Line, flat, others
+from bench.analysis.runs.grouping import CurveRuns, flat, others
 from bench.records.results import Figure, Machine, QualityLimits, Vector
 from bench.records.values import Scalar
 from bench.text import quote
@@ -28,7 +28,7 @@ Machines = Mapping[str, Machine]
 
 
 def within(
-    line: Line,
+    line: CurveRuns,
     limits: QualityLimits = NO_LIMITS,
     allow: Collection[str] = (),
     machines: Machines | None = None,
@@ -59,8 +59,8 @@ def within(
 
 
 def across(
-    left: Line,
-    right: Line,
+    left: CurveRuns,
+    right: CurveRuns,
     limits: QualityLimits = NO_LIMITS,
     allow: Collection[str] = (),
     machines: Machines | None = None,
@@ -86,7 +86,7 @@ def across(
     return _verdict("across", (left, right), _accept(found, checks, allow), checks, missing, notes)
 
 
-def pairs(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
+def pairs(lines: Sequence[CurveRuns]) -> Iterator[tuple[CurveRuns, CurveRuns]]:
     """Yield the curves of one task to compare: all that differ in one factor, and each other
     curve with the task's first."""
     covered: set[str] = set()
@@ -99,7 +99,7 @@ def pairs(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
             yield lines[0], line
 
 
-def under_study(left: Line, right: Line, *, every: bool = False) -> set[str]:
+def under_study(left: CurveRuns, right: CurveRuns, *, every: bool = False) -> set[str]:
     """Return the one factor in which two curves differ; none where they differ in several.
 
     With ``every``, return all of them: workload, environment and paths of factors.
@@ -111,7 +111,7 @@ def under_study(left: Line, right: Line, *, every: bool = False) -> set[str]:
     return found if every or len(found) == 1 else set()
 
 
-def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Difference]:
+def _settings(left: CurveRuns, right: CurveRuns, free: Collection[str]) -> Iterator[Difference]:
     """Yield parameters and dataset settings of the cases that differ and must not.
 
     Parameters that only one workload has are its own affair; so are the engine's settings.
@@ -131,7 +131,7 @@ def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Differ
             yield _difference(name, str(a), str(b), free, allowed=not same_place, note=note)
 
 
-def _same(left: Line, right: Line, name: str) -> bool:
+def _same(left: CurveRuns, right: CurveRuns, name: str) -> bool:
     """Say whether two curves have the workload or the environment in common."""
     a, b = left.groups[0].runs[0].cell, right.groups[0].runs[0].cell
     return bool(getattr(a, name) == getattr(b, name))
@@ -280,7 +280,7 @@ def _accept(
 
 def _verdict(
     scope: VerdictScope,
-    lines: tuple[Line, Line],
+    lines: tuple[CurveRuns, CurveRuns],
     found: Sequence[Difference],
     checks: Sequence[Check],
     missing: Sequence[str],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.grouping import CurveRuns
 from bench.analysis.runs.summary import cell
 from bench.analysis.runs.types import CellSummary, Counts
 from bench.analysis.statistics.interval import LEVEL
 
 
-def summaries(lines: Iterable[Line], level: float = LEVEL) -> list[list[CellSummary]]:
+def summaries(lines: Iterable[CurveRuns], level: float = LEVEL) -> list[list[CellSummary]]:
     """Return the cells of each curve, with ids numbered through all curves."""
     numbers = itertools.count(1)
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.grouping import CurveRuns
 from bench.analysis.runs.representatives import of_curve
 from bench.analysis.runs.types import Gpu, Series, Utilization
 
@@ -15,7 +15,7 @@ Row = tuple[float, tuple[float | None, ...]]
 
 
 def utilizations(
-    lines: Iterable[Line],
+    lines: Iterable[CurveRuns],
     samples: Mapping[str, Columns],
     gpus: Mapping[str, Columns],
     sampling: Mapping[str, float],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analysis.runs.blocks import compared
-from bench.analysis.runs.grouping import Line, others
+from bench.analysis.runs.grouping import CurveRuns, others
 from bench.analysis.runs.types import CellSummary
 from bench.analysis.scaling.types import Curve, CurvePoint, Scaling
 from bench.analysis.statistics.interval import LEVEL
@@ -15,7 +15,7 @@ BASE = "the worker count that the others are compared with"
 
 
 def scaling(
-    lines: Sequence[Line], cells: Sequence[Sequence[CellSummary]], level: float = LEVEL
+    lines: Sequence[CurveRuns], cells: Sequence[Sequence[CellSummary]], level: float = LEVEL
 ) -> Scaling:
     """Return a curve for each of ``lines``, whose cells are summarized in ``cells``."""
     return Scaling(
@@ -23,7 +23,7 @@ def scaling(
     )
 
 
-def _curve(line: Line, cells: Sequence[CellSummary], level: float) -> Curve:
+def _curve(line: CurveRuns, cells: Sequence[CellSummary], level: float) -> Curve:
     """Return one curve, each point compared with the smallest worker count that was measured.
 
     Speed-up is T(n_min) / T(n), efficiency speed-up * n_min / n (Kumar et al., "Introduction to

@@ -35,12 +35,12 @@ def shift(position: int, count: int) -> float:
 def intervals(
     axis: Axes,
     xs: Sequence[float],
-    intervals: Sequence[Interval | None],
+    estimates: Sequence[Interval | None],
     colour: str,
     factor: float = 1.0,
 ) -> None:
     """Draw vertical bars for the intervals that exist."""
-    for x, one in zip(xs, intervals, strict=True):
+    for x, one in zip(xs, estimates, strict=True):
         if one is not None and one.low is not None and one.high is not None:
             below, above = factor * (one.mid - one.low), factor * (one.high - one.mid)
             axis.errorbar(

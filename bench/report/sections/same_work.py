@@ -18,18 +18,13 @@ CHECKS = (
     Column[Check](title="other side", of=lambda c: f"{c.right:.9g}", number=True),
     Column[Check](title="difference", of=lambda c: f"{c.difference:.2g}", number=True),
     Column[Check](title="allowed", of=lambda c: f"{c.tolerance:.2g}", number=True),
-    Column[Check](title=" ", of=lambda c: "within" if c.passed else "too far"),
+    Column[Check](title="result", of=lambda c: "within" if c.passed else "too far"),
 )
 DIFFERENCES = (
     Column[Difference](title="difference", of=lambda d: d.name),
     Column[Difference](title="one side", of=lambda d: d.left),
     Column[Difference](title="other side", of=lambda d: d.right),
-    Column[Difference](
-        title=" ",
-        of=lambda d: (
-            ("allowed" if d.allowed else "not allowed") + (f": {d.note}" if d.note else "")
-        ),
-    ),
+    Column[Difference](title="verdict", of=lambda d: _allowed(d)),
 )
 VERDICTS = (
     Column[Verdict](title="compared", of=lambda v: compared(v)),
@@ -82,6 +77,11 @@ class SameWork(Section):
         if verdicts:
             yield table(Table(columns=VERDICTS, rows=verdicts))
         yield bullets(f"{compared(one)}: {note}" for one in verdicts for note in one.notes)
+
+
+def _allowed(difference: Difference) -> str:
+    note = f": {difference.note}" if difference.note else ""
+    return f"{'allowed' if difference.allowed else 'not allowed'}{note}"
 
 
 def compared(verdict: Verdict) -> str:
