@@ -98,3 +98,17 @@ def level(interval: Interval | None, unit: str = "") -> str:
     if interval is None or interval.level is None:
         return "one run only, no interval"
     return f"{percent(interval.level)} interval {format_interval(interval, unit)}"
+
+
+def times_as_fast(speed: Interval, other: object) -> str:
+    """Return "1.31 times as fast as 1 (95 % interval 1.21 to 1.39)"."""
+    return f"{format_estimate(speed)} times as fast as {other} ({level(speed)})"
+
+
+def slower(speed: Interval, other: object) -> str:
+    """Return a speed below 1 as "22 % slower than 1 (95 % interval 9.5 to 35 %)"."""
+    text = f"{percent(1 / speed.mid - 1)} slower than {other}"
+    if speed.low is None or speed.high is None:
+        return f"{text} ({level(speed)})"
+    ends = f"{number(100 / speed.high - 100, 2)} to {percent(1 / speed.low - 1)}"
+    return f"{text} ({percent(speed.level)} interval {ends})"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from bench.analysis.scaling.types import Curve, CurvePoint
+from bench.analysis.statistics.interval import decided
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import format
 from bench.report.charts.figures import Chart
@@ -63,15 +64,14 @@ def _scaling(curve: Curve, contradicted: bool) -> str:
 
 
 def _faster(curve: Curve, point: CurvePoint) -> str:
-    """Return "2 workers are 1.31x as fast as 1 (95 % interval ...), efficiency 65 %"."""
-    efficiency = point.efficiency.mid if point.efficiency else None
-    text = (
-        f"{format.workers(point.cell.workers)} are {format.format_estimate(point.speedup)}× as "
-        f"fast as {curve.base} ({format.level(point.speedup)}), "
-        f"efficiency {format.percent(efficiency)}"
-    )
-    low = point.speedup.low if point.speedup else None
-    high = point.speedup.high if point.speedup else None
-    if low is not None and high is not None and low <= 1 <= high:
-        return f"{text}; whether that is faster at all is undecided."
-    return f"{text}."
+    """Return "2 workers are 1.31 times as fast as 1 (95 % interval ...), efficiency 65 %"."""
+    speedup, count = point.speedup, format.workers(point.cell.workers)
+    if speedup is None:
+        return f"{count} cannot be compared with {curve.base}."
+    if speedup.mid < 1 and decided(speedup):
+        text = f"{count} are {format.slower(speedup, curve.base)}"
+    else:
+        text = f"{count} are {format.times_as_fast(speedup, curve.base)}"
+    efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
+    doubt = "" if decided(speedup) else "; whether that is faster at all is undecided"
+    return f"{text}, efficiency {efficiency}{doubt}."
