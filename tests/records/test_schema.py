@@ -13,7 +13,7 @@ import pytest
 from bench.errors import StoreError
 from bench.records import identity
 from bench.records.results import SCHEMA
-from bench.report import tables
+from bench.report.sections.cells import cells
 from bench.store import Results, Store
 from tests import reference
 
@@ -99,4 +99,4 @@ def test_a_corrupt_line_of_schema_1_is_named(tmp_path: Path) -> None:
 def test_the_reference_has_the_figures_that_it_had_in_schema_1() -> None:
     """``reference-1/cells.csv`` was rendered before there was a schema 2."""
     before = Path(__file__).parent / "reference-1" / "cells.csv"
-    assert tables.cells(reference.analysed()) == before.read_text()
+    assert cells(reference.analysed()).csv() == before.read_text()

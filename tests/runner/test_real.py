@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.study import overview
 from bench.environments.local.provider import LocalProvider
 from bench.hosts.agent import processes
 from bench.records.results import Run
 from bench.records.study import Case
 from bench.store.folder import Store
+from tests.analysis.factory import analysis_of
 from tests.campaigns import prepare
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
@@ -170,9 +170,9 @@ def verdicts(runs: Sequence[Path]) -> dict[bool | None, list[str]]:
         found += read.runs
         cases |= read.cases
         limits.update({bundle.task: bundle.quality for bundle in read.bundles.values()})
-    made = overview(sessions, [], cases, found, limits=limits)
+    made = analysis_of(sessions, [], found, cases=cases, limits=limits)
     said: dict[bool | None, list[str]] = {}
-    for verdict in made.verdicts:
+    for verdict in made.comparison.verdicts:
         said.setdefault(verdict.comparable, []).extend(verdict.reasons)
     return said
 
