@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +20,7 @@ from bench.cli.common import (
 from bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.contracts import Environment
-    from bench.hosts.cache import Cache
+    from bench.contracts import Cache, Environment
     from bench.records.study import EnvironmentSpec
     from bench.store.folder import Store
     from bench.store.reader import Results
@@ -42,18 +43,14 @@ def cleanup(
     json: JsonOption = False,
 ) -> None:
     """Remove what dead sessions of these results left running or lying about."""
-    found: list[str] = []
-    kept: list[str] = []
-    for store in _stores(study, results):
-        found += _sweep(store, study, dry_run)
-    if cache:
-        for one in _caches(study, results):
-            if reason := one.busy():
-                kept.append(f"{one.describe()}: in use by {reason}")
-                continue
-            found.append(one.describe())
-            if not dry_run:
-                one.remove()
+    with contextlib.ExitStack() as opened:
+        found = [
+            text
+            for store in _stores(study, results)
+            for text in _sweep(opened, store, study, dry_run)
+        ]
+        cleared, kept = _clear(_caches(opened, study, results) if cache else [], dry_run)
+    found += cleared
     if json:
         removed = [] if dry_run else found
         print_json("cleanup", study or "", {"removed": removed, "found": found, "kept": kept})
@@ -67,6 +64,20 @@ def cleanup(
         typer.echo("nothing was left behind")
 
 
+def _clear(caches: Iterable[Cache], dry_run: bool) -> tuple[list[str], list[str]]:
+    """Remove caches that nobody uses; return those, and the others with who may use them."""
+    found: list[str] = []
+    kept: list[str] = []
+    for one in caches:
+        if reason := one.busy():
+            kept.append(f"{one.describe()}: in use by {reason}")
+            continue
+        found.append(one.describe())
+        if not dry_run:
+            one.remove()
+    return found, kept
+
+
 def _stores(study: str | None, results: Path) -> list[Store]:
     from bench.cli.common import results_of
     from bench.store.folder import Store
@@ -76,25 +87,28 @@ def _stores(study: str | None, results: Path) -> list[Store]:
     return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
 
 
-def _caches(study: str | None, results: Path) -> list[Cache]:
+def _caches(opened: contextlib.ExitStack, study: str | None, results: Path) -> list[Cache]:
     """Return this machine's cache and, with a study, those of its hosts."""
-    from bench.hosts.cache import CleansCache, local
+    from bench.contracts import CleansCache
+    from bench.hosts.cache import local
 
     found = local()
     for store in _stores(study, results) if study is not None else []:
-        for environment in _environments(store.read(), study):
+        for environment in _environments(opened, store.read(), study):
             if isinstance(environment, CleansCache):
                 found += environment.caches()
     return found
 
 
-def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:
+def _sweep(
+    opened: contextlib.ExitStack, store: Store, study: str | None, dry_run: bool
+) -> list[str]:
     from bench.runner import cleanup as sweep
 
     known = store.read()
     found = []
-    for leftover in sweep.leftovers(known, _environments(known, study)):
-        found.append(leftover.describe())
+    for leftover in sweep.leftovers(known, _environments(opened, known, study)):
+        found.append(leftover.text)
         if not dry_run:
             leftover.remove()
     orphans = sweep.orphans(store, known)
@@ -104,8 +118,10 @@ def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:
     return found
 
 
-def _environments(known: Results, study: str | None) -> list[Environment]:
-    """Build each environment that a session of these results had, once.
+def _environments(
+    opened: contextlib.ExitStack, known: Results, study: str | None
+) -> list[Environment]:
+    """Build each environment that a session of these results had, once; ``opened`` closes them.
 
     Records do not hold all settings: the session's own are taken where it left them, then those
     of the study file.
@@ -118,14 +134,14 @@ def _environments(known: Results, study: str | None) -> list[Environment]:
     specs = [spec for one in known.sessions.values() for spec in sweep.kept(one)]
     if study is not None and study.endswith(".toml") and Path(study).is_file():
         specs = [*load_study(Path(study)).environments, *specs]
-    specs.sort(key=lambda spec: not spec.unrecorded)
+    specs.sort(key=lambda spec: spec.recorded is None)
     whole: dict[bytes, EnvironmentSpec] = {}
     for spec in specs:
-        whole.setdefault(msgspec.json.encode(spec.recorded()), spec)
+        whole.setdefault(msgspec.json.encode(spec.for_record()), spec)
     built = []
     for spec in whole.values():
         try:
-            built.append(environments.build(spec))
+            built.append(opened.enter_context(environments.build(spec)))
         except UserError as error:
             typer.echo(f"not looked at: {spec.name}: {error}", err=True)
     return built

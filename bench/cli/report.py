@@ -139,8 +139,8 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
     from bench.runner import prepare
 
     chosen = cell_filter(where)
-    prepared = prepare(load_study(path), path.parent)
-    return {cell.key for cell in prepared.plan().planned(Index(runs)) if chosen(cell)}
+    with prepare(load_study(path), path.parent) as prepared:
+        return {cell.key for cell in prepared.plan().planned(Index(runs)) if chosen(cell)}
 
 
 def _samples(store: Store, runs: tuple[str, ...], name: str) -> Samples:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench.contracts import (
+    Adaptable,
+    Capacity,
     Cluster,
     Engine,
     Environment,
@@ -14,11 +16,13 @@ from bench.contracts import (
     Finding,
     Host,
     HostProvider,
-    Leftover,
+    InstallsEngines,
     MetricSource,
+    OwnedResource,
+    Provisioned,
+    SingleMachine,
 )
 from bench.errors import UnsuitableEnvironment
-from bench.hosts import Capacity, InstallsEngines, Provisioned, SingleMachine
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import MachineUse
 from bench.text import plural
@@ -34,28 +38,28 @@ class HostEnvironment(Environment):
         self.provider = provider
         self.engines = dict(engines)
 
-    def machines(self, need: ClusterSpec) -> int:
+    def machines(self, spec: ClusterSpec) -> int:
         """Return one machine for hosts that are parts of one, else one a worker."""
-        return 1 if isinstance(self.provider, SingleMachine) else need.workers
+        return 1 if isinstance(self.provider, SingleMachine) else spec.workers
 
-    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
         """Say what the engine lacks, and whether one shared machine is too small."""
-        if need.engine not in self.engines:
+        if spec.engine not in self.engines:
             known = ", ".join(sorted(self.engines))
-            what = f"the engine {need.engine!r} does not run here; engines here: {known}"
+            what = f"the engine {spec.engine!r} does not run here; engines here: {known}"
             return [Finding(severity="error", scope="cell", what=what)]
-        findings = list(self.engines[need.engine].check(need))
+        findings = list(self.engines[spec.engine].check(spec))
         if isinstance(self.provider, SingleMachine):
-            findings += capacity_findings(self.provider.capacity(), need)
+            findings += capacity_findings(self.provider.machine_capacity(), spec)
         return findings
 
-    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
+    def open(self, spec: ClusterSpec, owner: Owner) -> Cluster:
         """Acquire and limit hosts and launch the engine: whole, or undone and raised."""
-        if need.engine not in self.engines:
-            raise UnsuitableEnvironment(f"the engine {need.engine!r} does not run here")
-        return HostCluster(self.provider, self.engines, need, owner)
+        if spec.engine not in self.engines:
+            raise UnsuitableEnvironment(f"the engine {spec.engine!r} does not run here")
+        return HostCluster(self.provider, self.engines, spec, owner)
 
-    def leftovers(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag at the provider's."""
         return self.provider.owned()
 
@@ -64,7 +68,7 @@ class HostEnvironment(Environment):
         self.provider.close()
 
 
-class HostCluster(Cluster):
+class HostCluster(Cluster, Adaptable):
     """Hosts with an engine on them; it keeps the hosts when it adapts.
 
     ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
@@ -77,7 +81,7 @@ class HostCluster(Cluster):
         self,
         provider: HostProvider,
         engines: Mapping[str, Engine],
-        need: ClusterSpec,
+        spec: ClusterSpec,
         owner: Owner,
     ) -> None:
         """Come up, or undo what had come up and raise."""
@@ -88,7 +92,7 @@ class HostCluster(Cluster):
         self._inner: Cluster | None = None
         self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
         self._past: list[MachineUse] = []  # of machines that were given back by adapting
-        self._become(need)
+        self._become(spec)
 
     def submit(self, job: Job) -> Execution:
         """Start the job on the engine."""
@@ -101,14 +105,14 @@ class HostCluster(Cluster):
         inner = self._inner.sources() if self._inner is not None else []
         return [*self._provider.sources(self._hosts()), *inner]
 
-    def adapt(self, need: ClusterSpec) -> None:
+    def adapt(self, spec: ClusterSpec) -> None:
         """Keep the hosts, take or leave the difference, and launch the engine anew."""
         try:
             self._stop_engine()
         except BaseException:
             self.close()
             raise
-        self._become(need)
+        self._become(spec)
 
     def close(self) -> None:
         """Stop the engine and give every host back; idempotent."""
@@ -124,13 +128,13 @@ class HostCluster(Cluster):
         phases = {"teardown": time.monotonic() - began}
         self.facts = Facts(machines=self.facts.machines, uses=uses, phases=phases)
 
-    def _become(self, need: ClusterSpec) -> None:
+    def _become(self, spec: ClusterSpec) -> None:
         try:
             began = time.monotonic()
-            self._provision(need)
+            self._provision(spec)
             provisioned = time.monotonic()
             driver, *workers = self._hosts()
-            self._inner = self._engines[need.engine].launch(driver, workers, need)
+            self._inner = self._engines[spec.engine].launch(driver, workers, spec)
             launch = time.monotonic() - provisioned
         except BaseException:
             self.close()
@@ -139,14 +143,14 @@ class HostCluster(Cluster):
         machines = {machine.digest: machine for machine in (h.machine() for h in self._hosts())}
         self.facts = Facts(machines=machines, uses=self._uses(), phases=phases)
 
-    def _provision(self, need: ClusterSpec) -> None:
-        """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
-        self._hold(lambda hosts: self._provider.scale(hosts, need, self.owner))
+    def _provision(self, spec: ClusterSpec) -> None:
+        """Have exactly one driver and ``spec.workers`` workers, each held to its shape."""
+        self._hold(lambda hosts: self._provider.scale(hosts, spec, self.owner))
         if isinstance(self._provider, InstallsEngines):
             install = self._provider.install_engine
-            self._hold(lambda hosts: install(hosts, need.engine))
+            self._hold(lambda hosts: install(hosts, self._engines[spec.engine]))
         for number, host in enumerate(self._hosts()):
-            host.limit(need.worker if number else need.driver)
+            host.limit(spec.worker if number else spec.driver)
 
     def _hold(self, change: Callable[[list[Host]], list[Host]]) -> None:
         """Have the hosts that ``change`` makes of these, and remember the machines that went.
@@ -174,9 +178,9 @@ class HostCluster(Cluster):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    provision_seconds=(
-                        host.provision_seconds if isinstance(host, Provisioned) else None
-                    ),
+                    provision_seconds=host.provision_seconds
+                    if isinstance(host, Provisioned)
+                    else None,
                 ),
             )
             for number, (host, since) in enumerate(self._held)
@@ -203,11 +207,11 @@ def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]
     return tuple(uses.values())
 
 
-def capacity_findings(capacity: Capacity, need: ClusterSpec) -> list[Finding]:
+def capacity_findings(capacity: Capacity, spec: ClusterSpec) -> list[Finding]:
     """Say whether workers and driver together fit on one machine."""
     findings: list[Finding] = []
-    memory = need.workers * need.worker.memory + need.driver.memory
-    workers = plural(need.workers, "worker")
+    memory = spec.workers * spec.worker.memory + spec.driver.memory
+    workers = plural(spec.workers, "worker")
     asked = f"{workers} and the driver ask for {memory / GIB:.1f} GiB"
     if memory > capacity.memory:
         what = f"{asked}; this machine has {capacity.memory / GIB:.1f} GiB"
@@ -216,8 +220,8 @@ def capacity_findings(capacity: Capacity, need: ClusterSpec) -> list[Finding]:
     elif memory > capacity.available:
         what = f"{asked}; {capacity.available / GIB:.1f} GiB are free on this machine now"
         findings.append(Finding(severity="warning", scope="cell", what=what))
-    share = need.worker.cpu_limit
-    wanted = need.workers * (need.worker.cores if share is None else share)
+    share = spec.worker.cpu_limit
+    wanted = spec.workers * (spec.worker.cores if share is None else share)
     if wanted > capacity.cores:
         what = f"oversubscribed: {workers} want {wanted:g} cores of {capacity.cores}"
         remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"

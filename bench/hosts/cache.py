@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
 
+from bench.contracts import Cache
 from bench.directories import cache_root, work_root
 from bench.errors import LaunchFailed
 from bench.hosts.agent import files, processes
@@ -17,27 +17,6 @@ from bench.locks import session_alive
 from bench.text import plural
 
 _DIGEST = re.compile(r"[a-z]+-[0-9a-f]{16}")
-
-
-class Cache(Protocol):
-    """One cache that holds something."""
-
-    def describe(self) -> str:
-        """Say what it is, in one line."""
-
-    def busy(self) -> str:
-        """Return who may be using it, or nothing."""
-
-    def remove(self) -> None:
-        """Remove it; LaunchFailed or OSError says why it cannot be."""
-
-
-@runtime_checkable
-class CleansCache(Protocol):
-    """An environment whose hosts keep a cache."""
-
-    def caches(self) -> Iterable[Cache]:
-        """Return those of the hosts that answer; the others are warned of."""
 
 
 class LocalCache:

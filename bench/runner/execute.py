@@ -6,13 +6,14 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.contracts import Cluster, Execution, MetricSource, Outcome, ReportsEvents
 from bench.errors import Stopped, StorageFailed
 from bench.records.cluster import Job
 from bench.records.results import Run, RunEvent
+from bench.records.study import Case
 from bench.run_files import contention
 from bench.run_files.workload_log import event_of
 from bench.runner.run_record import Attempt, judge
@@ -56,8 +57,6 @@ def execute(
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
-            outcome.events = (*outcome.events, *_witnessed(sources))
-            _contention(attempt, outcome, folder)
     except BaseException:
         try:
             if execution is not None:
@@ -67,27 +66,27 @@ def execute(
                 source.stop(folder)
         raise
     with _span(attempt, "store"):
-        run = judge(attempt, outcome, timed_out=timed_out)
+        withheld = contention_of(attempt.case, folder)
+        events = events_of(outcome, withheld, sources)
+        run = judge(attempt, outcome, timed_out=timed_out, events=events, contention=withheld)
         store.keep(attempt.run)
     return run
 
 
-def _witnessed(sources: Sequence[MetricSource]) -> tuple[RunEvent, ...]:
-    return tuple(
-        event
-        for source in sources
-        if isinstance(source, ReportsEvents)
-        for event in source.events()
-    )
+def events_of(
+    outcome: Outcome, withheld: Mapping[str, float], sources: Sequence[MetricSource]
+) -> list[RunEvent]:
+    """Return what happened to a run, as its engine, its samples and its platform tell it."""
+    watching = [one for one in sources if isinstance(one, ReportsEvents)]
+    events = [*outcome.events, *(event for one in watching for event in one.events())]
+    return [*events, *contention.events(withheld, [event.kind for event in events])]
 
 
-def _contention(attempt: Attempt, outcome: Outcome, folder: Path) -> None:
-    """Add what the machine withheld from the run, as the samples tell it, and its marks."""
-    shapes = {"driver": attempt.case.driver, "worker": attempt.case.worker}
+def contention_of(case: Case, folder: Path) -> Mapping[str, float]:
+    """Return what the machine withheld from the run, as the samples show it."""
+    shapes = {"driver": case.driver, "worker": case.worker}
     limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
-    outcome.contention = contention.read(folder / "samples.parquet", limited)
-    known = [event.kind for event in outcome.events]
-    outcome.events = (*outcome.events, *contention.events(outcome.contention, known))
+    return contention.read(folder / "samples.parquet", limited)
 
 
 def _wait(execution: Execution, timeout: float, end: float | None) -> bool:

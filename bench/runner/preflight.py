@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -30,7 +32,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 class PreparedStudy(msgspec.Struct, kw_only=True):
     """A study with its environments built, its workloads read and its findings made.
 
-    ``skipped`` maps a case's position to the reason why it cannot run here.
+    A context manager that closes the environments. ``skipped`` maps a case's position to the
+    reason why it cannot run here.
     """
 
     study: Study
@@ -39,6 +42,20 @@ class PreparedStudy(msgspec.Struct, kw_only=True):
     workloads: Mapping[str, Workload]
     findings: tuple[Finding, ...]
     skipped: Mapping[int, str]
+
+    def close(self) -> None:
+        """Close every environment, also where one cannot be closed."""
+        with contextlib.ExitStack() as closing:
+            for environment in self.environments.values():
+                closing.callback(environment.close)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the environments."""
+        self.close()
 
     def plan(self, *, retry: Index | None = None) -> Fixed:
         """Return the plan of the study on these environments."""
@@ -61,28 +78,40 @@ class PreparedStudy(msgspec.Struct, kw_only=True):
 def prepare(study: Study, folder: Path) -> PreparedStudy:
     """Read the workloads, build the environments and ask them what stands against the study.
 
-    ``folder`` is the study file's: workloads given by path are found from it.
+    ``folder`` is the study file's: workloads given by path are found from it. The caller closes
+    what is returned.
     """
-    places = {spec.name: environments.build(spec) for spec in study.environments}
     found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
-    study = _resolved(study, found, places)
-    findings: dict[Finding, None] = {}
-    skipped: dict[int, str] = {}
-    for position, case in enumerate(study.cases):
-        job = _job(case, "check", found[case.use])
-        place = places[case.environment]
-        for finding in [*_too_many(study, place, case), *place.check(job, need(case))]:
-            findings[finding] = None
-            if finding.severity == "error":
-                skipped.setdefault(position, finding.what)
+    with contextlib.ExitStack() as opened:
+        places = {
+            spec.name: opened.enter_context(environments.build(spec)) for spec in study.environments
+        }
+        study = _resolved(study, found, places)
+        findings, skipped = _checked(study, places)
+        opened.pop_all()
     return PreparedStudy(
         study=study,
         folder=folder,
         environments=places,
         workloads=found,
-        findings=tuple(findings),
+        findings=findings,
         skipped=skipped,
     )
+
+
+def _checked(
+    study: Study, places: Mapping[str, Environment]
+) -> tuple[tuple[Finding, ...], Mapping[int, str]]:
+    """Return all findings, and why which cases are skipped."""
+    findings: dict[Finding, None] = {}
+    skipped: dict[int, str] = {}
+    for position, case in enumerate(study.cases):
+        place = places[case.environment]
+        for finding in [*_too_many(study, place, case), *place.check(need(case))]:
+            findings[finding] = None
+            if finding.severity == "error":
+                skipped.setdefault(position, finding.what)
+    return tuple(findings), skipped
 
 
 def _resolved(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from bench.contracts import Facts, Outcome
 from bench.digests import digest
-from bench.records.results import Digests, Run, Status
+from bench.records.results import Digests, Run, RunEvent, Status
 from bench.records.study import Case, Cell
 from bench.run_files import workload_log
 
@@ -30,8 +30,18 @@ class Attempt(msgspec.Struct, kw_only=True):
     phases: dict[str, float] = {}
 
 
-def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
-    """Return the record of a run that was submitted."""
+def judge(
+    attempt: Attempt,
+    outcome: Outcome,
+    *,
+    timed_out: bool,
+    events: Sequence[RunEvent] = (),
+    contention: Mapping[str, float] | None = None,
+) -> Run:
+    """Return the record of a run that was submitted.
+
+    ``events`` and ``contention`` are what its machines and platform tell of it.
+    """
     logs = {
         rank: workload_log.read(path, attempt.run) for rank, path in sorted(outcome.logs.items())
     }
@@ -54,8 +64,8 @@ def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
         stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
-        events=outcome.events,
-        contention=outcome.contention,
+        events=tuple(events),
+        contention=contention or {},
         workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,

@@ -11,20 +11,20 @@ import pytest
 
 from bench import environments
 from bench.contracts import (
+    Capacity,
     Cluster,
+    Engine,
     Environment,
     Execution,
     Facts,
     Finding,
     Host,
-    Leftover,
-    MetricSource,
+    OwnedResource,
 )
 from bench.environments.host_environment import HostEnvironment, capacity_findings
 from bench.environments.local.environment import LocalEnvironment
 from bench.environments.local.provider import LocalProvider
 from bench.errors import LaunchFailed, StudyError
-from bench.hosts import Capacity
 from bench.hosts.agent.main import GPU_FILES
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import EnvironmentSpec, Shape
@@ -39,9 +39,9 @@ OWNER = Owner(study="s", session="20260101T000000-000000", cluster="c1")
 JOB = job("tiny")
 
 
-def mine(place: Environment) -> list[Leftover]:
+def mine(place: Environment) -> list[OwnedResource]:
     """What carries these tests' mark: other campaigns on this machine are not their business."""
-    return [left for left in place.leftovers() if left.owner == OWNER]
+    return [left for left in place.owned() if left.owner == OWNER]
 
 
 class TinyCluster(Cluster):
@@ -55,14 +55,11 @@ class TinyCluster(Cluster):
     def submit(self, job: Job) -> Execution:
         raise NotImplementedError
 
-    def sources(self) -> Sequence[MetricSource]:
-        return []
-
     def close(self) -> None:
         self.closed += 1
 
 
-class TinyEngine:
+class TinyEngine(Engine):
     """Launches nothing; fails when told."""
 
     name = "tiny"
@@ -71,13 +68,10 @@ class TinyEngine:
         self.fail = False
         self.launched: list[TinyCluster] = []
 
-    def fits(self, need: ClusterSpec) -> Sequence[Finding]:
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
         return []
 
-    def check(self, need: ClusterSpec) -> Sequence[Finding]:
-        return []
-
-    def launch(self, driver: Host, workers: Sequence[Host], need: ClusterSpec) -> Cluster:
+    def launch(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> Cluster:
         if self.fail:
             raise LaunchFailed("told to fail")
         for host in (driver, *workers):
@@ -131,7 +125,7 @@ def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
     cluster.adapt(need(1))  # type: ignore[attr-defined]
     assert engine.launched[2].workers == 1
     (left,) = mine(place)
-    said = left.describe()
+    said = left.text
     cluster.close()
     assert said == f"6 processes, 1 folder of study s, session {OWNER.session} on this machine"
     cluster.close()
@@ -160,7 +154,7 @@ def test_what_did_not_come_up_is_undone(place: HostEnvironment, engine: TinyEngi
 
 def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None:
     other = ClusterSpec(engine="flink", workers=1, worker=Shape(), driver=Shape())
-    (finding,) = place.check(JOB, other)
+    (finding,) = place.check(other)
     assert (finding.severity, finding.scope) == ("error", "cell")
     assert str(finding) == "the engine 'flink' does not run here; engines here: tiny"
 

@@ -49,6 +49,9 @@ class Provider:
     def owned(self) -> Sequence[Any]:
         return []
 
+    def close(self) -> None:
+        pass
+
 
 class Engine:
     """Nothing is launched."""

@@ -72,7 +72,7 @@ def host(provider: Provider) -> Iterator[Host]:
 
 def owned(provider: Provider) -> list[str]:
     """Return what the owner has at a provider."""
-    return [one.describe() for one in provider.owned() if one.owner == OWNER]
+    return [one.text for one in provider.owned() if one.owner == OWNER]
 
 
 def alive(pid: int) -> bool:
@@ -321,7 +321,7 @@ def test_what_an_owner_has_is_listed_once_and_removed(provider: Provider) -> Non
     for host in hosts:
         host.spawn("sleep", ["sleep", "600"], {})
     (one,) = [left for left in provider.owned() if left.owner == OWNER]
-    assert one.describe().startswith("3 processes, 1 folder of study a study, session 2026")
+    assert one.text.startswith("3 processes, 1 folder of study a study, session 2026")
     one.remove()
     one.remove()
     assert owned(provider) == []

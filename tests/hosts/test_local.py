@@ -39,7 +39,8 @@ try:
         host.spawn("child", ["sh", "-c", "sleep 61 & sleep 62"], {})
     sampler = provider.sources(hosts)[0]
     sampler.start(60.0)
-    print(*hosts[0].channel.call("labelled", labels={}), end=" ")
+    mine = {"BENCHCAST_OWNER": hosts[0].labels["BENCHCAST_OWNER"]}
+    print(*hosts[0].channel.call("labelled", labels=mine), end=" ")
     print(hosts[0].channel.greeting["pid"], flush=True)
     time.sleep(60)
 finally:
@@ -90,8 +91,8 @@ def test_a_killed_harness_leaves_what_is_found_by_its_tag_and_nothing_else(
     try:
         dead = {one.owner.session: one for one in provider.owned()}["s-dead"]
         assert dead.owner == Owner(study="dead", session="s-dead", cluster="c7")
-        assert "processes, 1 folder" in dead.describe()
-        assert "study dead, session s-dead on this machine" in dead.describe()
+        assert "processes, 1 folder" in dead.text
+        assert "study dead, session s-dead on this machine" in dead.text
         dead.remove()
         dead.remove()
         assert not any(alive(pid) for pid in pids)

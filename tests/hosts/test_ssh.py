@@ -81,7 +81,7 @@ def several(server: sshd.Sshd, **settings: Any) -> Inventory:
 
 def owned(inventory: Inventory) -> list[str]:
     """Return what the owner has there."""
-    return [one.describe() for one in inventory.owned() if one.owner == OWNER]
+    return [one.text for one in inventory.owned() if one.owner == OWNER]
 
 
 def test_a_file_travels_once_a_digest(
@@ -168,7 +168,7 @@ def test_an_owner_s_things_are_listed_once_for_addresses_of_one_machine(
         host.limit(Shape())
         host.spawn("sleep", ["sleep", "600"], {})
     (one,) = [left for left in inventory.owned() if left.owner == OWNER]
-    assert one.describe().startswith("4 processes, 1 folder")
+    assert one.text.startswith("4 processes, 1 folder")
     one.remove()
     assert owned(inventory) == []
     inventory.release(hosts)

@@ -59,13 +59,12 @@ def test_a_run_carries_it(
     seen = [RunEvent(at=utc_now(), kind=kind, text=text) for kind, text in before]
     outcome = Outcome(status="ok", events=tuple(seen))
     one = attempt(**shapes)
-    execute._contention(one, outcome, tmp_path)
-    run = run_record.judge(one, outcome, timed_out=False)
+    withheld = execute.contention_of(one.case, tmp_path)
+    events = execute.events_of(outcome, withheld, [])
+    run = run_record.judge(one, outcome, timed_out=False, events=events, contention=withheld)
     assert [event.kind for event in run.events] == kinds
     assert run.contention["steal"] == pytest.approx(0.25)
 
 
 def test_without_samples_nothing_is_said(tmp_path: Path) -> None:
-    outcome = Outcome(status="ok")
-    execute._contention(attempt(), outcome, tmp_path)
-    assert (outcome.contention, outcome.events) == ({}, ())
+    assert execute.contention_of(case(), tmp_path) == {}

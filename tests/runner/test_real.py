@@ -83,7 +83,7 @@ def left(store: Store) -> list[str]:
     """Return what sessions of these results left; other campaigns' things are not theirs."""
     sessions = store.read().sessions
     provider = LocalProvider()
-    found = [one.describe() for one in provider.owned() if one.owner.session in sessions]
+    found = [one.text for one in provider.owned() if one.owner.session in sessions]
     provider.close()
     return found
 

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from bench.contracts import Environment
-from bench.engines.spark.engine import SparkEngine
-from bench.engines.tensorflow.engine import TensorFlowEngine
+from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
 from bench.environments.local.provider import LocalProvider
 from bench.hosts.machine import this_machine
 from bench.records.study import EnvironmentSpec
+from bench.settings import KindSettings
 
 KIND = "local"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(KindSettings, frozen=True, kw_only=True):
     """The kind has no keys of its own."""
+
+    engines = frozenset(ENGINES)
+    shares_machine = True
 
 
 class LocalEnvironment(HostEnvironment):
     """Spark and TensorFlow on this machine."""
 
-    shares_machine = True
+    kind = KIND
 
     def __init__(self) -> None:
         """Use this machine as it is."""
-        super().__init__(
-            LocalProvider(), {"spark": SparkEngine(), "tensorflow": TensorFlowEngine()}
-        )
+        super().__init__(LocalProvider(), ENGINES)
 
     def identity(self) -> Mapping[str, str]:
         """Return CPU model, cores and whole GiB: cells of another machine are other cells."""
@@ -44,5 +43,5 @@ class LocalEnvironment(HostEnvironment):
 
 def build(spec: EnvironmentSpec) -> Environment:
     """Return this machine's environment."""
-    msgspec.convert(dict(spec.settings), Settings)
+    Settings.of(spec)
     return LocalEnvironment()

@@ -11,9 +11,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from bench import contracts
-from bench.contracts import Leftover, MetricSource
+from bench.contracts import Capacity, MetricSource, OwnedResource
 from bench.directories import cache_root, work_root
-from bench.hosts import Capacity, machine, owned
+from bench.hosts import machine, owned
 from bench.hosts.channel import AgentChannel
 from bench.hosts.child import ChildChannel
 from bench.hosts.host import Host, Workspace, concrete, release
@@ -52,7 +52,7 @@ class LocalProvider:
         """End what runs on the hosts and remove them; the last one takes the tagged folder."""
         release(hosts)
 
-    def owned(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag on this machine: one entry an owner, living ones too."""
         return owned.find(self._channel, work_root(), set())
 
@@ -60,7 +60,7 @@ class LocalProvider:
         """Return the machine's samplers; the first host is the driver, then the workers."""
         return samplers(concrete(hosts))
 
-    def capacity(self) -> Capacity:
+    def machine_capacity(self) -> Capacity:
         """Return this machine's cores and memory."""
         return machine.capacity()
 

@@ -16,11 +16,11 @@ from typing import TypeVar
 import msgspec
 
 from bench import contracts
-from bench.contracts import Leftover, MetricSource
+from bench.contracts import Cache, Engine, MetricSource, OwnedResource
 from bench.errors import LaunchFailed
 from bench.hosts import host as tagged
 from bench.hosts import owned, python_env, workspace
-from bench.hosts.cache import Cache, HostCache
+from bench.hosts.cache import HostCache
 from bench.hosts.host import Host, Workspace, concrete
 from bench.hosts.login import Address
 from bench.hosts.sampling import samplers
@@ -99,7 +99,7 @@ class Inventory:
         """Return whether the engines' Python environments are built on a machine."""
         return self._entries[name].build
 
-    def unbuilt(self, names: Sequence[str], engine: str) -> dict[str, str | None]:
+    def unbuilt(self, names: Sequence[str], engine: Engine) -> dict[str, str | None]:
         """Return why an engine's environment cannot be built on machines that were asked."""
 
         def lacking(name: str) -> str | None:
@@ -111,7 +111,7 @@ class Inventory:
 
         return self._each(lacking, names)
 
-    def unlimited(self, names: Sequence[str], what: str = "cpu_limit") -> dict[str, str | None]:
+    def unlimited(self, names: Sequence[str]) -> dict[str, str | None]:
         """Return why CPU limits cannot be held on machines that were asked, None where they can."""
 
         def reason(name: str) -> str | None:
@@ -130,9 +130,9 @@ class Inventory:
             return dict(zip(names, pool.map(look, names), strict=True))
 
     def package(self, name: str, package: str) -> str | None:
-        """Return the folder of an engine's package on a machine that was asked."""
-        packages: dict[str, str | None] = self.channels[name].greeting["packages"]
-        return packages[package]
+        """Return the folder of a package that the Python of a machine that was asked has."""
+        found: str | None = self.channels[name].call("package", name=package)
+        return found
 
     def scale(
         self, hosts: Sequence[contracts.Host], spec: ClusterSpec, owner: Owner
@@ -152,7 +152,9 @@ class Inventory:
         names = [] if kept else [self._driver_machine(beside)]
         return [*kept, *self._create([*names, *machines], owner)]
 
-    def install_engine(self, hosts: Sequence[contracts.Host], engine: str) -> list[contracts.Host]:
+    def install_engine(
+        self, hosts: Sequence[contracts.Host], engine: Engine
+    ) -> list[contracts.Host]:
         """Put an engine's Python environment in place where it is to be built, once a digest.
 
         Returns the hosts, spares in the place of those where it cannot be built. LaunchFailed
@@ -216,7 +218,7 @@ class Inventory:
         """End what runs on the hosts and remove it; a lost machine keeps it, tagged."""
         tagged.release(hosts)
 
-    def owned(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag on machines that answer; the others are warned of."""
         seen: set[str] = set()
         return self._everywhere(lambda channel, folders: owned.find(channel, folders.work, seen))

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from bench import contracts
-from bench.contracts import Leftover, MetricSource
+from bench.contracts import Engine, MetricSource, OwnedResource
 from bench.digests import digest
 from bench.environments.vsphere import capacity, cloning, host_keys, removal
 from bench.environments.vsphere.client import Vcenter
@@ -176,7 +176,7 @@ class VsphereProvider:
             for name in names:
                 self._held.pop(name, None)
 
-    def owned(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries a mark; a vCenter that cannot be asked is warned of.
 
         Others may still be looked at: records hold no user, and a finished session left nothing.
@@ -184,12 +184,14 @@ class VsphereProvider:
         try:
             vcenter = self.vcenter
             with vcenter.errors_named():
-                return removal.leftovers(vcenter, self.recipe.clone_timeout)
+                return removal.owned(vcenter, self.recipe.clone_timeout)
         except (LaunchFailed, UserError) as error:
             _log.warning("what may be left there is not known: %s", error)
             return []
 
-    def install_engine(self, hosts: Sequence[contracts.Host], engine: str) -> list[contracts.Host]:
+    def install_engine(
+        self, hosts: Sequence[contracts.Host], engine: Engine
+    ) -> list[contracts.Host]:
         """Build the engine's Python environment on the clones that lack it, where none is said.
 
         Returns the hosts. Clones are alike: where it cannot be built on one, LaunchFailed.
@@ -214,9 +216,10 @@ class VsphereProvider:
         ]
 
     def close(self) -> None:
-        """End the vCenter's session, where there is one."""
-        if "vcenter" in self.__dict__:
-            self.vcenter.close()
+        """End the session, if there is one; a later call starts another."""
+        if (vcenter := self.__dict__.pop("vcenter", None)) is not None:
+            self.__dict__.pop("cloner", None)
+            vcenter.close()
 
     def _sized(self, shape: Shape) -> Shape:
         memory = -(-(shape.memory + self._system) // MEMORY_STEP) * MEMORY_STEP

@@ -30,7 +30,7 @@ def stays_gone(client: Vcenter, before: set[str]) -> None:
     assert names(client) == before
     time.sleep(DELAY + 0.5)
     assert names(client) == before
-    assert removal.leftovers(client, 10) == []
+    assert removal.owned(client, 10) == []
 
 
 def test_a_clone_timeout_in_mid_clone_leaves_nothing(server: lab.VCenter, client: Vcenter) -> None:
@@ -125,7 +125,7 @@ def provider(client: Vcenter) -> VsphereProvider:
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("gone"), "NoPermission"])
-@pytest.mark.parametrize("where", [(capacity, "hypervisors"), (removal, "leftovers")])
+@pytest.mark.parametrize("where", [(capacity, "hypervisors"), (removal, "owned")])
 def test_a_vcenter_that_is_lost_or_refuses_is_said_and_what_was_cloned_is_undone(
     client: Vcenter,
     monkeypatch: pytest.MonkeyPatch,
@@ -142,7 +142,7 @@ def test_a_vcenter_that_is_lost_or_refuses_is_said_and_what_was_cloned_is_undone
     with monkeypatch.context() as patched:
         patched.setattr(*where, fails)
         said = "does not answer" if isinstance(error, Exception) else "refuses: NoPermission"
-        if where[1] == "leftovers":
+        if where[1] == "owned":
             assert provider(client).owned() == []
             assert said in caplog.text
         else:
