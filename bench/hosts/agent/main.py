@@ -1,6 +1,6 @@
 """The agent: answers requests about one host, for as long as its channel lives.
 
-It is sent anew over each channel (``program.py``) and never stored. It reads one JSON request a
+It is sent over each channel (``program.py``) and never stored. It reads one JSON request a
 line (``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text,
 "errno": number or null}``, with a "remedy" where this machine refuses what was asked. Every
 request can be repeated after a lost channel without doing its work twice. When the channel
