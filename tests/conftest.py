@@ -18,6 +18,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("BENCHCAST_LOCKS", str(scratch))
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     desk = tmp_path / "desk"
     desk.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +16,31 @@ from bench.cli.common import (
     load_study,
     print_json,
 )
-from bench.errors import UserError
+from bench.errors import StoreError
 
 if TYPE_CHECKING:
     from bench.contracts import Environment
     from bench.hosts.cache import Cache
     from bench.records.study import EnvironmentSpec
     from bench.store.folder import Store
-    from bench.store.reader import Results
+
+
+class _Tidied:
+    """What a cleanup found (and removed, unless it only looked), and what it kept and why."""
+
+    def __init__(self, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self.found: list[str] = []
+        self.kept: list[str] = []
+
+    def print(self) -> None:
+        word = "would remove" if self.dry_run else "removed"
+        for text in self.found:
+            typer.echo(f"{word} {text}")
+        for text in self.kept:
+            typer.echo(f"left {text}")
+        if not self.found and not self.kept:
+            typer.echo("nothing was left behind")
 
 
 def cleanup(
@@ -30,6 +48,14 @@ def cleanup(
     results: ResultsOption = RESULTS,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="List what would be removed, remove nothing.")
+    ] = False,
+    other_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--other-hosts",
+            help="Also remove what sessions of other hosts left. Whether these still run cannot be"
+            " known from here: make sure that they do not.",
+        ),
     ] = False,
     cache: Annotated[
         bool,
@@ -41,39 +67,73 @@ def cleanup(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove what dead sessions of these results left running or lying about."""
-    found: list[str] = []
-    kept: list[str] = []
-    for store in _stores(study, results):
-        found += _sweep(store, study, dry_run)
+    """Remove processes, folders and machines that crashed sessions left behind."""
+    tidied = _Tidied(dry_run)
+    stores = _stores(study, results)
+    for store in stores:
+        try:
+            with contextlib.nullcontext() if dry_run else store.locked():
+                _sweep(store, study, tidied, other_hosts)
+        except StoreError as error:
+            if len(stores) == 1:
+                raise
+            typer.echo(f"not looked at: {error}", err=True)
     if cache:
-        for one in _caches(study, results):
-            if reason := one.busy():
-                kept.append(f"{one.describe()}: in use by {reason}")
-                continue
-            found.append(one.describe())
-            if not dry_run:
-                one.remove()
+        _clean_caches(_caches(study, results), tidied)
     if json:
-        removed = [] if dry_run else found
-        print_json("cleanup", study or "", {"removed": removed, "found": found, "kept": kept})
-        return
-    word = "would remove" if dry_run else "removed"
-    for text in found:
-        typer.echo(f"{word} {text}")
-    for text in kept:
-        typer.echo(f"left {text}")
-    if not found and not kept:
-        typer.echo("nothing was left behind")
+        removed = [] if dry_run else tidied.found
+        data = {"removed": removed, "found": tidied.found, "kept": tidied.kept}
+        print_json("cleanup", study or "", data)
+    else:
+        tidied.print()
 
 
 def _stores(study: str | None, results: Path) -> list[Store]:
     from bench.cli.common import results_of
     from bench.store.folder import Store
 
-    if study is not None:
-        return [results_of(study, results)]
-    return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
+    if study is None:
+        return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
+    store = results_of(study, results)
+    return [store] if store.root.is_dir() else []
+
+
+def _sweep(store: Store, study: str | None, tidied: _Tidied, other_hosts: bool) -> None:
+    """Look for what sessions of these results left; the folder is held unless it only looks."""
+    from bench.runner import cleanup as runner
+
+    results = store.read()
+    places, failures = runner.environments_of(results, _specs(study))
+    for text in failures:
+        typer.echo(text, err=True)
+    dead, elsewhere = runner.dead_sessions(results), runner.elsewhere(results)
+    everything = runner.find(store, results, places.values(), dead | elsewhere)
+    sweep = everything if other_hosts else everything.of(dead)
+    if tidied.dry_run:
+        tidied.found += sweep.describe()
+    else:
+        tidied.found += sweep.remove(store)
+        runner.forget(results, dead, places)
+    if not other_hosts:
+        for text in everything.of(elsewhere).describe():
+            tidied.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
+
+
+def _specs(study: str | None) -> tuple[EnvironmentSpec, ...]:
+    """Return the environments of a study file: it has settings that records do not hold."""
+    if study is None or not study.endswith(".toml") or not Path(study).is_file():
+        return ()
+    return load_study(Path(study)).environments
+
+
+def _clean_caches(caches: list[Cache], tidied: _Tidied) -> None:
+    for cache in caches:
+        if reason := cache.busy():
+            tidied.kept.append(f"{cache.describe()}: in use by {reason}")
+            continue
+        tidied.found.append(cache.describe())
+        if not tidied.dry_run:
+            cache.remove()
 
 
 def _caches(study: str | None, results: Path) -> list[Cache]:
@@ -81,51 +141,20 @@ def _caches(study: str | None, results: Path) -> list[Cache]:
     from bench.hosts.cache import CleansCache, local
 
     found = local()
-    for store in _stores(study, results) if study is not None else []:
-        for environment in _environments(store.read(), study):
-            if isinstance(environment, CleansCache):
-                found += environment.caches()
+    for environment in _environments(study, results):
+        if isinstance(environment, CleansCache):
+            found += environment.caches()
     return found
 
 
-def _sweep(store: Store, study: str | None, dry_run: bool) -> list[str]:
-    from bench.runner import cleanup as sweep
+def _environments(study: str | None, results: Path) -> list[Environment]:
+    from bench.runner import cleanup as runner
 
-    known = store.read()
-    found = []
-    for leftover in sweep.leftovers(known, _environments(known, study)):
-        found.append(leftover.describe())
-        if not dry_run:
-            leftover.remove()
-    orphans = sweep.orphans(store, known)
-    found += [f"the unfinished folder of run {run}" for run in orphans]
-    if not dry_run:
-        sweep.discard(store, orphans)
-    return found
+    if study is None:
+        return []
+    from bench.cli.common import results_of
 
-
-def _environments(known: Results, study: str | None) -> list[Environment]:
-    """Build each environment that a session of these results had, once.
-
-    Records do not hold all settings: the session's own are taken where it left them, then those
-    of the study file.
-    """
-    import msgspec
-
-    from bench import environments
-    from bench.runner import cleanup as sweep
-
-    specs = [spec for one in known.sessions.values() for spec in sweep.kept(one)]
-    if study is not None and study.endswith(".toml") and Path(study).is_file():
-        specs = [*load_study(Path(study)).environments, *specs]
-    specs.sort(key=lambda spec: not spec.unrecorded)
-    whole: dict[bytes, EnvironmentSpec] = {}
-    for spec in specs:
-        whole.setdefault(msgspec.json.encode(spec.recorded()), spec)
-    built = []
-    for spec in whole.values():
-        try:
-            built.append(environments.build(spec))
-        except UserError as error:
-            typer.echo(f"not looked at: {spec.name}: {error}", err=True)
-    return built
+    built, failures = runner.environments_of(results_of(study, results).read(), _specs(study))
+    for text in failures:
+        typer.echo(text, err=True)
+    return list(built.values())

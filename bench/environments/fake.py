@@ -18,7 +18,7 @@ import msgspec
 
 from bench.contracts import Cluster, Environment, Execution, Facts, Finding, MetricSource, Outcome
 from bench.digests import digest
-from bench.directories import work_root
+from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import Machine, MachineUse
@@ -88,7 +88,7 @@ class FakeEnvironment(Environment):
 
     def leftovers(self) -> Iterable[FakeLeftover]:
         """List marked files."""
-        for path in sorted(self._folder.glob("*/owner.json")):
+        for path in sorted(p for root in work_roots() for p in root.glob("fake/*/owner.json")):
             yield FakeLeftover(path.parent, msgspec.json.decode(path.read_bytes(), type=Owner))
 
 

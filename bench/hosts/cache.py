@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bench.directories import cache_root, work_root
+from bench.directories import cache_root
 from bench.errors import LaunchFailed
 from bench.hosts import agent, agentfiles
 from bench.hosts.link import Link
-from bench.locks import session_alive
+from bench.locks import living_sessions
 from bench.text import plural
 
 _DIGEST = re.compile(r"[a-z]+-[0-9a-f]{16}")
@@ -60,8 +60,7 @@ class LocalCache:
 
         Of another machine's session, whose host this one is, only the marks are known.
         """
-        locks = sorted((work_root() / "locks").glob("*.lock"))
-        alive = [lock.stem for lock in locks if session_alive(lock.stem)]
+        alive = living_sessions()
         return _sessions([*alive, *_marked(agent.owners(), agentfiles.folders(str(self._work)))])
 
     def remove(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -49,14 +49,14 @@ class LocalLeftover:
         return sorted(pids | marked)
 
 
-def find(root: Path, cgroups: Cgroups) -> Iterable[LocalLeftover]:
+def find(roots: Sequence[Path], cgroups: Cgroups) -> Iterable[LocalLeftover]:
     """Return one entry an owner, from folders, then processes, then control groups."""
     found: dict[str, LocalLeftover] = {}
 
     def entry(owner: Owner) -> LocalLeftover:
         return found.setdefault(owner.mark, LocalLeftover(owner, cgroups))
 
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    for folder in sorted(path for root in roots for path in root.iterdir() if path.is_dir()):
         if (owner := _folder_owner(folder)) is not None:
             entry(owner).folder = folder
     for pid, env in processes.scan():

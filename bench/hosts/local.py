@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from bench.contracts import Host, Leftover, MetricSource
-from bench.directories import work_root
+from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
 from bench.hosts import Room, agent, agentfiles, facts, processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
@@ -212,7 +212,7 @@ class LocalProvider:
         """List what carries a mark on this machine: one entry an owner, living owners too."""
         from bench.hosts.leftovers import find
 
-        return find(work_root(), self._cgroups)
+        return find(work_roots(), self._cgroups)
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
         """Return the machine's samplers; the first host is the driver, then the workers."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
+from filelock import FileLock
 
 from bench.contracts import Adaptable, Cluster, Environment
 from bench.errors import LaunchFailed, Stopped
 from bench.ids import new_id, utc_now
-from bench.locks import FileLock, machine_lock, session_lock
+from bench.locks import delete_lock, machine_lock, session_lock, try_acquire
 from bench.plan import Fixed
 from bench.plan.progress import Index
 from bench.records.cluster import ClusterSpec, Owner
@@ -94,7 +95,7 @@ def run(
         session = new_session(prepared.study, prepared.folder, campaign)
         lock = session_lock(session.session)
         lock.acquire()
-        kept = cleanup.keep(session.session, prepared.study)
+        kept = cleanup.save_settings(session.session, prepared.study)
         work: _Campaign | None = None
         journal = store.journal(session)
         try:
@@ -113,14 +114,15 @@ def run(
             journal.close()
             if kept is not None and not (work is not None and work.unclosed):
                 kept.unlink(missing_ok=True)
-            lock.remove()
+            delete_lock(lock)
 
 
 def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Listener) -> None:
-    for leftover in cleanup.leftovers(results, prepared.environments.values()):
-        listener.note(f"removing {leftover.describe()}")
-        leftover.remove()
-    cleanup.discard(store, cleanup.orphans(store, results))
+    dead = cleanup.dead_sessions(results)
+    sweep = cleanup.find(store, results, prepared.environments.values(), dead)
+    for text in sweep.remove(store):
+        listener.note(f"removing {text}")
+    cleanup.forget(results, dead, map(cleanup.record_of_spec, prepared.study.environments))
 
 
 def _tell_given_up(plan: Fixed, index: Index, listener: Listener) -> None:
@@ -242,7 +244,7 @@ class _Campaign:
 
     def _queue(self, turn: FileLock | None, attempt: Attempt) -> None:
         begun = time.monotonic()
-        if turn is not None and not turn.acquire(timeout=0):
+        if turn is not None and not try_acquire(turn):
             self._listener.stage("queue")
             turn.acquire()
         attempt.phases["queue"] = time.monotonic() - begun

@@ -250,11 +250,11 @@ def test_what_is_not_recorded_is_a_setting_of_its_kind() -> None:
 def test_a_killed_session_leaves_what_cleanup_needs(tmp_path: Path) -> None:
     whole = loaded(tmp_path, 'hosts = ["a"]\nuser = "jane"')
     session = new_session(whole, tmp_path, None)
-    assert cleanup.kept(session) == session.study.environments
-    path = cleanup.keep(session.session, whole)
+    assert cleanup.load_settings(session) == session.study.environments
+    path = cleanup.save_settings(session.session, whole)
     assert path is not None
     try:
-        (kept,) = cleanup.kept(session)
+        (kept,) = cleanup.load_settings(session)
         assert kept.settings["user"] == "jane"
         assert kept.recorded() == session.study.environments[0]
         assert path.stat().st_mode & 0o077 == 0

@@ -229,7 +229,8 @@ def test_cleanup_finds_only_what_dead_sessions_of_these_results_left(work: Path)
     assert kill(study, other.root, 6, "after")
     place = prepare(study).environments.values()
     assert len(leftovers()) == 2
-    for one in cleanup.leftovers(mine.read(), place):
-        one.remove()
+    found = mine.read()
+    list(cleanup.find(mine, found, place, cleanup.dead_sessions(found)).remove(mine))
     assert len(leftovers()) == 1
-    assert len(cleanup.leftovers(other.read(), place)) == 1
+    found = other.read()
+    assert len(cleanup.find(other, found, place, cleanup.dead_sessions(found)).resources) == 1
