@@ -14,6 +14,8 @@ from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import Machine, MachineUse, RunEvent
 from bench.records.study import Shape
 
+THIS_MACHINE = "this machine"  # its key among the machines that environments use
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something that stands against a study (exit 2) or a cell of it (skipped), or is just so."""
@@ -152,9 +154,15 @@ class Environment(ABC):
 
     shares_machine: bool = False
 
-    def identity(self) -> Mapping[str, str]:
+    @classmethod
+    def identity(cls) -> Mapping[str, str]:
         """Return facts of machines that are known beforehand (part of the cell key)."""
         return {}
+
+    def machines_used(self) -> frozenset[str]:
+        """Return keys of machines that clusters here use; environments with one in common take
+        turns, others run side by side."""
+        return frozenset()
 
     def machines(self, need: ClusterSpec) -> int:
         """Return how many machines a cluster takes (``limits.machines`` is held against it)."""

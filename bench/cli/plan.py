@@ -170,11 +170,11 @@ def _print(
 
 def _created(prepared: PreparedStudy) -> dict[str, str]:
     """Say for each environment what its largest cluster creates."""
-    from bench.runner.preflight import need
+    from bench.runner.resolve import cluster_spec
 
     said: dict[str, str] = {}
     for name, place in prepared.environments.items():
-        needs = [need(case) for case in prepared.study.cases if case.environment == name]
+        needs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
         if needs:  # else no workload runs on it
             sizes = {(place.machines(one), one.workers): one for one in needs}
             said[name] = place.creates(sizes[max(sizes)])

@@ -181,7 +181,7 @@ def _machine_cores(known: Results, run: Run, case: Case) -> float | None:
     specs = known.sessions[run.session].study.environments
     spec = next((one for one in specs if one.name == case.environment), None)
     machine = known.machines.get(run.machines[0]) if run.machines else None
-    if spec is None or machine is None or not environments.build(spec).shares_machine:
+    if spec is None or machine is None or not environments.shares_machine(spec):
         return None
     return float(machine.cores)
 

@@ -1,4 +1,5 @@
-"""The kinds of environment, each a module with ``KIND``, ``Settings`` and ``build``."""
+"""The kinds of environment, each a module with ``KIND``, ``Settings``, ``ENVIRONMENT`` and
+``build``."""
 
 from __future__ import annotations
 
@@ -31,6 +32,22 @@ def build(spec: EnvironmentSpec) -> Environment:
     if not isinstance(built, Environment):
         raise TypeError(f"the kind {spec.kind} built {built!r}")
     return built
+
+
+def identity(spec: EnvironmentSpec) -> Mapping[str, str]:
+    """Return facts of an environment's machines that are part of cell keys; asks no machine."""
+    return environment_class(spec.kind).identity()
+
+
+def shares_machine(spec: EnvironmentSpec) -> bool:
+    """Return whether an environment's workers are parts of this very machine."""
+    return environment_class(spec.kind).shares_machine
+
+
+def environment_class(kind: str) -> type[Environment]:
+    """Return the class of a kind's environments; it knows what needs no connection."""
+    found: type[Environment] = _module(kind).ENVIRONMENT
+    return found
 
 
 def _module(kind: str) -> ModuleType:

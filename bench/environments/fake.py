@@ -65,7 +65,8 @@ class FakeEnvironment(Environment):
         self._settings = settings
         self._folder = folder
 
-    def identity(self) -> Mapping[str, str]:
+    @classmethod
+    def identity(cls) -> Mapping[str, str]:
         """Return the pretended machine's model."""
         return {"cpu_model": MACHINE.cpu_model}
 
@@ -90,6 +91,9 @@ class FakeEnvironment(Environment):
         """List marked files."""
         for path in sorted(p for root in work_roots() for p in root.glob("fake/*/owner.json")):
             yield FakeLeftover(path.parent, msgspec.json.decode(path.read_bytes(), type=Owner))
+
+
+ENVIRONMENT = FakeEnvironment
 
 
 class FakeLeftover:

@@ -2,5 +2,14 @@
 
 from bench.runner.campaign import CampaignSummary, Listener, run
 from bench.runner.preflight import PreparedStudy, prepare
+from bench.runner.resolve import ResolvedStudy, resolve
 
-__all__ = ["Listener", "PreparedStudy", "CampaignSummary", "prepare", "run"]
+__all__ = [
+    "CampaignSummary",
+    "Listener",
+    "PreparedStudy",
+    "ResolvedStudy",
+    "prepare",
+    "resolve",
+    "run",
+]

@@ -20,7 +20,8 @@ from bench.records.results import ClusterLine, Run, Session, Started, StoppedLin
 from bench.records.study import Case, Cell
 from bench.runner import cleanup
 from bench.runner.execute import execute
-from bench.runner.preflight import PreparedStudy, need
+from bench.runner.preflight import PreparedStudy
+from bench.runner.resolve import cluster_spec
 from bench.runner.run_record import Attempt, cluster_phases, unstarted
 from bench.runner.session import new_session
 from bench.store.folder import Store
@@ -278,7 +279,7 @@ class _Campaign:
 
     def _cluster(self, environment: Environment, attempt: Attempt) -> _Open:
         """Return a cluster that is what the case needs: the open one, adapted or a new one."""
-        wanted = need(attempt.case)
+        wanted = cluster_spec(attempt.case)
         name = attempt.case.environment
         current = self._open
         if current is not None and current.serves(name, wanted, attempt.case.reuse):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bench.contracts import Environment
+from bench.contracts import THIS_MACHINE, Environment
 from bench.engines.spark.engine import SparkEngine
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import GIB, HostEnvironment
@@ -32,7 +32,8 @@ class LocalEnvironment(HostEnvironment):
             LocalProvider(), {"spark": SparkEngine(), "tensorflow": TensorFlowEngine()}
         )
 
-    def identity(self) -> Mapping[str, str]:
+    @classmethod
+    def identity(cls) -> Mapping[str, str]:
         """Return CPU model, cores and whole GiB: cells of another machine are other cells."""
         machine = facts.machine()
         return {
@@ -40,6 +41,13 @@ class LocalEnvironment(HostEnvironment):
             "cores": str(machine.cores),
             "memory": f"{round(machine.memory / GIB)} GiB",
         }
+
+    def machines_used(self) -> frozenset[str]:
+        """Return this machine."""
+        return frozenset({THIS_MACHINE})
+
+
+ENVIRONMENT = LocalEnvironment
 
 
 def build(spec: EnvironmentSpec) -> Environment:

@@ -1,5 +1,5 @@
 """Machines reached over SSH."""
 
-from bench.environments.ssh.environment import KIND, Settings, build
+from bench.environments.ssh.environment import ENVIRONMENT, KIND, Settings, build
 
-__all__ = ["KIND", "Settings", "build"]
+__all__ = ["ENVIRONMENT", "KIND", "Settings", "build"]

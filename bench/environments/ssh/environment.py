@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from bench.contracts import Environment, Finding
+from bench.contracts import THIS_MACHINE, Environment, Finding
 from bench.engines.spark.engine import SparkEngine
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import GIB, HostEnvironment
@@ -30,6 +30,7 @@ from bench.units import format_memory, parse_duration, parse_memory
 
 KIND = "ssh"
 PACKAGES = {"spark": "pyspark", "tensorflow": "tensorflow"}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MEMORY_SHARE = 0.9  # of the memory that is said: the kernel keeps some of it for itself
 Reasons = Callable[[Sequence[str], str], Mapping[str, str | None]]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -120,6 +121,10 @@ class SshEnvironment(HostEnvironment):
     def machines(self, need: ClusterSpec) -> int:
         """Return the workers' machines, and the driver's where it has one of its own."""
         return need.workers + self._apart
+
+    def machines_used(self) -> frozenset[str]:
+        """Return the hosts by address; an address of loopback is this machine."""
+        return frozenset(THIS_MACHINE if name in LOOPBACK else name for name in self._said)
 
     def creates(self, need: ClusterSpec) -> str:
         """Say how many hosts are used and what is put on them."""
@@ -217,6 +222,9 @@ class SshEnvironment(HostEnvironment):
         """Ask machines once what stands against something on them."""
         fresh = [name for name in names if (what, name) not in self._reasons]
         self._reasons |= {(what, name): why for name, why in ask(fresh, what).items()}
+
+
+ENVIRONMENT = SshEnvironment
 
 
 def build(spec: EnvironmentSpec) -> Environment:

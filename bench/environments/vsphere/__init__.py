@@ -1,5 +1,5 @@
 """Clones on a vSphere cluster."""
 
-from bench.environments.vsphere.environment import KIND, Settings, build
+from bench.environments.vsphere.environment import ENVIRONMENT, KIND, Settings, build
 
-__all__ = ["KIND", "Settings", "build"]
+__all__ = ["ENVIRONMENT", "KIND", "Settings", "build"]

@@ -155,6 +155,11 @@ class VsphereEnvironment(HostEnvironment):
         """Return how many VMs a cluster takes: its workers, and Spark's driver."""
         return len(self.clones.shapes(need))
 
+    def machines_used(self) -> frozenset[str]:
+        """Return the cluster: its hosts carry the clones of every environment on it."""
+        recipe = self.clones.recipe
+        return frozenset({f"{self._address}/{recipe.datacenter}/{recipe.cluster}"})
+
     def creates(self, need: ClusterSpec) -> str:
         """Say which VMs and which pool are made, from what and where."""
         recipe, shapes = self.clones.recipe, self.clones.shapes(need)
@@ -199,6 +204,9 @@ class VsphereEnvironment(HostEnvironment):
             return Finding(severity="error", scope="study", what=error.what, remedy=error.remedy)
         except LaunchFailed as error:
             return Finding(severity="error", scope="cell", what=error.what, remedy=error.remedy)
+
+
+ENVIRONMENT = VsphereEnvironment
 
 
 def build(spec: EnvironmentSpec) -> Environment:
