@@ -54,7 +54,6 @@ class Outcome(msgspec.Struct, kw_only=True):
     worker_cpu: float | None = None
     marks: tuple[tuple[str, str], ...] = ()  # (kind, text)
     happened: tuple[RunEvent, ...] = ()  # what has a time of its own
-    contention: Mapping[str, float] = {}  # see Run
     missing: tuple[str, ...] = ()
 
 

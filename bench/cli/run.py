@@ -53,7 +53,7 @@ def run(
     for finding in prepared.findings:
         err.print(f"{finding.severity}: {finding}", markup=False)
     with follow(err) as listener:
-        tally = runner.run(
+        summary = runner.run(
             prepared,
             store,
             listener,
@@ -63,10 +63,10 @@ def run(
             where=cell_filter(where),
         )
     if json:
-        print_json("run", prepared.study.name, tally, prepared.findings)
+        print_json("run", prepared.study.name, summary, prepared.findings)
     else:
-        _print(tally, study)
-    if tally.lost:
+        _print(summary, study)
+    if summary.unsuccessful:
         raise typer.Exit(NOT_MEASURED)
 
 
@@ -79,20 +79,20 @@ def _seconds(text: str) -> float:
         raise UserError(f"--max-time: {error}") from error
 
 
-def _print(tally: CampaignSummary, study: str) -> None:
+def _print(summary: CampaignSummary, study: str) -> None:
     counts = {
-        "ok": tally.ok,
-        "failed": tally.failed,
-        "timed out": tally.timeout,
-        "skipped": tally.skipped,
-        "left": tally.left,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "timed out": summary.timeout,
+        "skipped": summary.skipped,
+        "still to run": summary.remaining,
     }
     said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
     typer.echo(f"this session: {said or 'nothing was left to run'}")
-    if tally.lost:
+    if summary.unsuccessful:
         typer.echo(
-            f"{tally.lost} cells have no good run; 'benchcast list {study}' gives the reasons, "
-            "--retry-failed tries them again",
+            f"{summary.unsuccessful} cells have no good run; 'benchcast list {study}' gives the "
+            "reasons, --retry-failed tries them again",
             err=True,
         )
     typer.echo(f"next: benchcast report {study}")

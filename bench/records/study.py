@@ -129,6 +129,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sampling: Annotated[float, msgspec.Meta(ge=SAMPLING[0], le=SAMPLING[1])] = 1.0
     environments: tuple[EnvironmentSpec, ...]
     cases: tuple[Case, ...]
+    parallel: bool = True  # environments that share no machine run side by side
     unplanned: tuple[str, ...] = ()
     limit_time: float | None = None
     limit_machines: AtLeastOne | None = None

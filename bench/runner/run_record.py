@@ -2,74 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bench.contracts import Facts, Outcome
+from bench.contracts import Outcome
 from bench.digests import digest
-from bench.ids import utc_now
 from bench.records.results import Digests, Run, RunEvent, Status
 from bench.records.study import Case, Cell
 from bench.run_files import workload_log
 
 
-class Attempt(msgspec.Struct, kw_only=True):
-    """What is known of a run before it is judged; ``spans`` are the harness's own seconds."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a run before it is submitted.
+
+    ``phases`` are the seconds that it took to get the cluster: queue, and provision and launch of
+    an opening or adapting that this run is the first after.
+    """
 
     run: str
     cell: Cell
     case: Case
     number: int
     session: str
-    cluster: str
     started_at: str
     task: str
     bundle: str
-    spans: dict[str, float] = {}
-    phases: dict[str, float] = {}
+    cluster: str = ""
+    phases: Mapping[str, float] = {}
 
 
-def judge(attempt: Attempt, outcome: Outcome, *, timed_out: bool) -> Run:
-    """Return the record of a run that was submitted."""
+def record_of(
+    attempt: Attempt,
+    outcome: Outcome,
+    *,
+    timed_out: bool,
+    events: Sequence[RunEvent] = (),
+    contention: Mapping[str, float] | None = None,
+) -> Run:
+    """Return the record of a run that was submitted.
+
+    ``events`` and ``contention`` are what its machines and platform tell of it.
+    """
     logs = {
         rank: workload_log.read(path, attempt.run) for rank, path in sorted(outcome.logs.items())
     }
     first = logs.get(0, workload_log.Log(fault="log incomplete: no log came back"))
     status, reason = _status(attempt, outcome, logs, timed_out)
-    return Run(
-        run=attempt.run,
-        cell=attempt.cell,
-        attempt=attempt.number,
-        session=attempt.session,
-        cluster=attempt.cluster,
-        status=status,
-        reason=reason,
-        started_at=attempt.started_at,
+    return msgspec.structs.replace(
+        unstarted(attempt, status, reason),
         machines=outcome.machines,
         phases=_phases(attempt, outcome, first),
         stages=first.stages,
         passes=first.passes,
-        warmups=attempt.case.warmups,
-        stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
-        marks=_marks(outcome),
-        contention=outcome.contention,
-        workers_wanted=attempt.case.workers,
+        marks=tuple(events),
+        contention=contention or {},
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,
         digests=digests(attempt, first.dataset),
         versions=first.versions,
         artefacts=first.artefacts,
-        spans=attempt.spans,
     )
-
-
-def _marks(outcome: Outcome) -> tuple[RunEvent, ...]:
-    now = utc_now()
-    found = [RunEvent(at=now, kind=kind, text=text) for kind, text in outcome.marks]
-    return (*found, *outcome.happened)
 
 
 def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
@@ -88,7 +83,6 @@ def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
         stages_mode=attempt.case.stages,
         workers_wanted=attempt.case.workers,
         digests=digests(attempt, None),
-        spans=attempt.spans,
     )
 
 
@@ -125,17 +119,9 @@ def _status(
     return "ok", ""
 
 
-def _phases(attempt: Attempt, outcome: Outcome, log: workload_log.Log) -> dict[str, float]:
+def _phases(attempt: Attempt, outcome: Outcome, log: workload_log.Log) -> Mapping[str, float]:
     """Queue and provision as measured; launch is engine start + submit -> exit - work."""
-    phases = dict(attempt.phases)
     if log.work is None:
-        return phases
-    phases["work"] = log.work
-    phases["launch"] = phases.get("launch", 0.0) + max(0.0, outcome.seconds - log.work)
-    phases.update(outcome.phases)
-    return phases
-
-
-def cluster_phases(facts: Facts) -> dict[str, float]:
-    """Return the phases of an opening or adapting that its first run carries."""
-    return {name: seconds for name, seconds in facts.phases.items() if name != "teardown"}
+        return attempt.phases
+    launch = attempt.phases.get("launch", 0.0) + max(0.0, outcome.seconds - log.work)
+    return {**attempt.phases, "work": log.work, "launch": launch, **outcome.phases}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bench.contracts import Outcome
+from bench.contracts import Cluster, Execution, Facts, MetricSource, Outcome
+from bench.records.cluster import Job
+from bench.records.results import Run
 from bench.records.study import Shape
-from bench.runner import execute, run_record
+from bench.runner import run_record
+from bench.runner.execute import RunContext, execute
+from bench.runner.stop import Stop
+from bench.store.folder import Store
 from tests.analysis.factory import Maker, case
+from tests.jobs import job
 from tests.run_files.test_contention import FREE, HELD, HOST, columns
 
 HALF = Shape(cpu_limit=0.5)
@@ -41,6 +48,51 @@ def samples(folder: Path) -> None:
     pq.write_table(pa.table(rows), folder / "samples.parquet")
 
 
+class Done(Execution):
+    """An execution that ended at once, with samples of the machine or without."""
+
+    def __init__(self, marks: tuple[tuple[str, str], ...], sampled: bool) -> None:
+        self._marks = marks
+        self._sampled = sampled
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        return iter(())
+
+    def wait(self, timeout: float) -> bool:
+        return True
+
+    def cancel(self) -> None:
+        pass
+
+    def collect(self, folder: Path) -> Outcome:
+        if self._sampled:
+            samples(folder)
+        return Outcome(status="ok", marks=self._marks)
+
+
+class Ready(Cluster):
+    """A cluster with one execution."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.facts = Facts()
+        self._execution = execution
+
+    def submit(self, job: Job) -> Execution:
+        return self._execution
+
+    def sources(self) -> Sequence[MetricSource]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+def executed(of: run_record.Attempt, execution: Execution, folder: Path) -> Run:
+    """Return the record of an execution."""
+    context = RunContext(store=Store(folder), stop=Stop(), stage=lambda text: None)
+    return execute(Ready(execution), job("spark"), of, context)
+
+
 @pytest.mark.parametrize(
     ("shapes", "before", "kinds"),
     [
@@ -53,16 +105,11 @@ def samples(folder: Path) -> None:
 def test_a_run_carries_it(
     shapes: dict[str, Shape], before: tuple[tuple[str, str], ...], kinds: list[str], tmp_path: Path
 ) -> None:
-    samples(tmp_path)
-    outcome = Outcome(status="ok", marks=before)
-    one = attempt(**shapes)
-    execute._contention(one, outcome, tmp_path)
-    run = run_record.judge(one, outcome, timed_out=False)
+    run = executed(attempt(**shapes), Done(before, sampled=True), tmp_path)
     assert [mark.kind for mark in run.marks] == kinds
     assert run.contention["steal"] == pytest.approx(0.25)
 
 
 def test_without_samples_nothing_is_said(tmp_path: Path) -> None:
-    outcome = Outcome(status="ok")
-    execute._contention(attempt(), outcome, tmp_path)
-    assert (outcome.contention, outcome.marks) == ({}, ())
+    run = executed(attempt(), Done((), sampled=False), tmp_path)
+    assert (run.contention, run.marks) == ({}, ())

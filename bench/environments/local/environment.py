@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bench.contracts import THIS_MACHINE, Environment
+from bench.contracts import Environment
 from bench.engines.spark.engine import SparkEngine
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import GIB, HostEnvironment
@@ -41,10 +41,6 @@ class LocalEnvironment(HostEnvironment):
             "cores": str(machine.cores),
             "memory": f"{round(machine.memory / GIB)} GiB",
         }
-
-    def machines_used(self) -> frozenset[str]:
-        """Return this machine."""
-        return frozenset({THIS_MACHINE})
 
 
 ENVIRONMENT = LocalEnvironment
