@@ -52,8 +52,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     seconds: float = 0.0  # submit -> exit
     phases: Mapping[str, float] = {}
     worker_cpu: float | None = None
-    marks: tuple[tuple[str, str], ...] = ()  # (kind, text)
-    happened: tuple[RunEvent, ...] = ()  # what has a time of its own
+    events: tuple[RunEvent, ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -74,7 +73,7 @@ class MetricSource(Protocol):
 class ReportsEvents(Protocol):
     """A source that also saw, by the time it was stopped, what happened to the run and when."""
 
-    def marks(self) -> Sequence[RunEvent]:
+    def events(self) -> Sequence[RunEvent]:
         """Return it, oldest first."""
 
 

@@ -12,6 +12,7 @@ def new_id() -> str:
     return f"{now:%y%m%d-%H%M%S}{now.microsecond // 1000:03}-{secrets.token_hex(2)}"
 
 
-def utc_now() -> str:
-    """Return the time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def utc_now() -> datetime:
+    """Return the time in UTC, to the millisecond."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

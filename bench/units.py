@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from fractions import Fraction
 
 MEMORY: Mapping[str, int] = {
@@ -86,6 +87,11 @@ def parse_duration(text: object) -> float:
     return float(
         sum(Fraction(number) * size for (number, _), size in zip(parts, known, strict=True))
     )
+
+
+def format_moment(moment: datetime) -> str:
+    """Return a time in UTC for people: "2026-01-02 03:04:05 UTC"."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def format_memory(size: int) -> str:

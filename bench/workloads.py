@@ -16,6 +16,7 @@ import msgspec
 import bench
 from bench import digests
 from bench.errors import WorkloadError, nearest
+from bench.records.metrics import BUILT_IN
 from bench.records.results import Bundle
 from bench.records.workload import BuiltIn, Manifest
 from bench.text import quote
@@ -113,7 +114,8 @@ def bundle(folder: WorkloadFolder) -> Bundle:
         workload=said.name,
         task=said.task,
         files={name: _text(data, f"{folder.use}/{name}") for name, data in contents.items()},
-        quality=said.quality.tolerances(),
+        metrics=said.all_metrics(),
+        quality=said.quality.limits(),
     )
 
 
@@ -179,6 +181,10 @@ def _explained(error: msgspec.ValidationError, raw: Mapping[str, object]) -> str
 
 
 def _check_defaults(said: Manifest, file: str) -> None:
+    for name in said.metrics.keys() & BUILT_IN.keys():
+        raise WorkloadError(
+            f"{file}: metrics.{name}: every workload has this metric", remedy="take it out"
+        )
     for name, param in said.params.items():
         try:
             param.accept(param.default)

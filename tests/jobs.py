@@ -14,7 +14,7 @@ def job(engine: str) -> Job:
         entry="main.py",
         bundle={},
         params={},
-        dataset=Dataset(name="none"),
+        datasets={"train": Dataset(name="none")},
         workers=1,
         passes=1,
         stages="fused",

@@ -116,15 +116,15 @@ def analysed(results: Path = RESULTS) -> StudyAnalysis:
 
     store = Store(results)
     read = store.read()
-    sessions = read.sessions.values()
-    wanted = representatives(sessions, read.runs, None)
+    wanted = representatives(read.cases, read.runs, None)
     samples = {run: parquet.read_table(store.folder(run) / SAMPLES).to_pydict() for run in wanted}
     return overview(
-        sessions,
+        read.sessions.values(),
         read.machines.values(),
+        read.cases,
         read.runs,
         samples=samples,
-        tolerances={one.task: one.quality for one in read.bundles.values()},
+        limits={one.task: one.quality for one in read.bundles.values()},
     )
 
 
@@ -132,7 +132,7 @@ def figures(found: StudyAnalysis) -> str:
     """Return what the README says of the reference results, in Markdown."""
     machine = found.machines[0]
     where = f"{machine.cpu_model}, {machine.cores} cores, {format.memory(machine.memory)}"
-    began = min(row.started_at for row in found.runs)[:10]
+    began = min(row.started_at for row in found.runs).date()
     rows = ["| curve | workers | runs | time | 95 % interval | speed-up | efficiency |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|")
     for cell in found.cells:

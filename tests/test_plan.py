@@ -13,8 +13,18 @@ from bench import environments
 from bench.errors import StudyError
 from bench.plan import Auto, Estimate, Fixed, matches
 from bench.plan.progress import Index
+from bench.records import identity
 from bench.records.results import Run
-from bench.records.study import Case, Cell, Dataset, EnvironmentSpec, Order, Shape, Study
+from bench.records.study import (
+    Case,
+    Cell,
+    Dataset,
+    EnvironmentSpec,
+    Order,
+    Policy,
+    Shape,
+    Study,
+)
 from tests.analysis import factory
 
 CASE = Case(
@@ -22,10 +32,13 @@ CASE = Case(
     use="w",
     engine="spark",
     environment="here",
+    program="w",
+    task="t/1",
+    kind="local",
     workers=1,
     worker=Shape(),
     driver=Shape(),
-    dataset=Dataset(name="flights"),
+    datasets={"train": Dataset(name="flights")},
     params={"tolerance": 1e-10},
     factors={"workers": 1},
 )
@@ -57,11 +70,27 @@ def sized(workers: int) -> Case:
 
 
 def plan(made: Study, bundle: str = "b", model: str = "cpu", retry: Index | None = None) -> Fixed:
-    return Fixed(made, {"w": bundle}, {"here": {"cpu": model}}, retry=retry)
+    return Fixed(resolved(made, bundle, model), retry=retry)
 
 
 def auto(made: Study) -> Auto:
-    return Auto(made, {"w": "b"}, {"here": {"cpu": "cpu"}})
+    return Auto(resolved(made))
+
+
+def resolved(made: Study, bundle: str = "b", model: str = "cpu") -> Study:
+    """Return the study with what the runner knows of its cases."""
+    places = {one.name: one for one in made.environments}
+    cases = tuple(
+        msgspec.structs.replace(
+            case,
+            bundle=bundle,
+            machines={"cpu": model},
+            kind=places[case.environment].kind,
+            settings=places[case.environment].keyed(),
+        )
+        for case in made.cases
+    )
+    return msgspec.structs.replace(made, cases=cases)
 
 
 def run_of(cell: Cell, status: str = "ok", seconds: float = 10.0) -> Run:
@@ -91,8 +120,8 @@ def test_the_seed_decides_the_order_and_not_the_keys() -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "key", "series"),
     [
-        ("local", {}, "725704815d58ba7b", "33099ceb9bffb6be"),
-        ("fake", {"fail_workers": (2,), "capacity": 3}, "2602cbb38d237381", "6880e1d43bc72c99"),
+        ("local", {}, "5332c614ab27f815", "e1d2a3dae1b984cc"),
+        ("fake", {"fail_workers": (2,), "capacity": 3}, "ba0babe7f9711f84", "5ee60d10477faff6"),
     ],
 )
 def test_the_keys_of_cells_that_were_run_once_stay(
@@ -204,7 +233,7 @@ def test_a_case_that_always_fails_is_not_repeated_to_the_limit() -> None:
     "change",
     [
         {"params": {"tolerance": 1e-9}},
-        {"dataset": Dataset(name="synthetic")},
+        {"datasets": {"train": Dataset(name="synthetic")}},
         {"conf": {"spark.locality.wait": "0"}},
         {"worker": Shape(cores=2)},
         {"driver": Shape(cores=2)},
@@ -219,7 +248,43 @@ def test_whatever_changes_the_work_changes_key_and_series(change: dict[str, obje
     assert (old.key != new.key, old.series != new.series) == (True, True)
 
 
-@pytest.mark.parametrize("change", [{"timeout": 1.0}, {"retries": 3}, {"reuse": False}])
+def test_a_version_changes_the_key_and_the_curve_but_not_the_series() -> None:
+    old = plan(study(CASE)).cells[0]
+    new = plan(study(msgspec.structs.replace(CASE, versions={"spark": "4.1.4"}))).cells[0]
+    assert (old.key != new.key, old.curve != new.curve) == (True, True)
+    assert old.series == new.series
+
+
+def test_worker_counts_and_repeats_share_their_curve() -> None:
+    cells = plan(study(sized(1), sized(2))).cells
+    assert len({cell.curve for cell in cells}) == 1
+    assert len({cell.case for cell in cells}) == 2
+    other = plan(study(CASE), bundle="c").cells[0]
+    assert other.curve == cells[0].curve
+
+
+def test_the_label_of_a_generated_dataset_is_in_no_key() -> None:
+    def named(name: str) -> Case:
+        data = Dataset(name=name, generator="rows", params={"rows": 5})
+        return msgspec.structs.replace(CASE, datasets={"train": data})
+
+    big, large = (plan(study(named(name))).cells[0] for name in ("big", "large"))
+    assert (big.key, big.series, big.curve) == (large.key, large.series, large.curve)
+
+
+def test_every_field_of_a_case_is_measured_or_not() -> None:
+    fields = (*identity.MEASURED, *identity.NOT_MEASURED)
+    assert sorted(fields) == sorted(Case.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policy": Policy(timeout=1.0, retries=3, reuse=False, pause=1.0)},
+        {"warmups": 1, "passes": 1},
+        {"workload": "a label", "use": "../elsewhere/w", "factors": {}},
+    ],
+)
 def test_what_does_not_change_the_work_keeps_the_key(change: dict[str, object]) -> None:
     old = plan(study(CASE)).cells[0]
     assert plan(study(msgspec.structs.replace(CASE, **change))).cells[0].key == old.key
@@ -256,13 +321,15 @@ def test_done_cells_are_not_planned_again() -> None:
 
 
 def test_a_failed_cell_is_done_after_its_attempts_and_retry_gives_one_more() -> None:
-    made = plan(study(msgspec.structs.replace(CASE, retries=1), repeats=1))
+    made = plan(study(msgspec.structs.replace(CASE, policy=Policy(retries=1)), repeats=1))
     cell = made.cells[0]
     index = Index([run_of(cell, "failed")])
     assert made.next(index) == cell
     index.add(run_of(cell, "timeout"))
     assert made.next(index) is None
-    again = plan(study(msgspec.structs.replace(CASE, retries=1), repeats=1), retry=index)
+    again = plan(
+        study(msgspec.structs.replace(CASE, policy=Policy(retries=1)), repeats=1), retry=index
+    )
     assert again.next(index) == cell
     index.add(run_of(cell, "failed"))
     assert again.next(index) is None

@@ -19,7 +19,7 @@ from tests.conftest import absent
 
 
 def started(run: str) -> Started:
-    return Started(run=run, key="k" * 64, cluster="c1", at="2026-01-01T00:00:00Z")
+    return Started(run=run, key="k" * 64, cluster="c1", at=factory.BEGUN)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_start_without_an_end_is_an_orphan_and_a_stopped_one_is_not(store: Sto
     journal = store.journal(session())
     journal.write(started("a"))
     journal.write(started("b"))
-    journal.write(StoppedLine(run="b", reason="Ctrl-C", at="2026-01-01T00:00:00Z"))
+    journal.write(StoppedLine(run="b", reason="Ctrl-C", at=factory.BEGUN))
     journal.close()
     assert [(owner, one.run) for owner, one in store.read().orphans] == [("s1", "a")]
 
@@ -90,8 +90,8 @@ def test_a_spoilt_line_in_the_middle_is_an_error_that_names_it(store: Store) -> 
 def test_a_newer_schema_is_refused_with_the_remedy(store: Store) -> None:
     store.journal(session()).close()
     path = store.root / "s1.jsonl"
-    path.write_text(path.read_text().replace('"schema":1', '"schema":2', 1))
-    with pytest.raises(StoreError, match="schema 2.*reads up to 1; upgrade benchcast"):
+    path.write_text(path.read_text().replace('"schema":2', '"schema":3', 1))
+    with pytest.raises(StoreError, match="schema 3.*reads up to 2; upgrade benchcast"):
         store.read()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench import study, workloads
 from bench.errors import StudyError
-from bench.records.study import Study
+from bench.records.study import Policy, Study
 from bench.records.values import Scalar
 from bench.records.workload import BuiltIn, Manifest, Param
 from bench.study.expand import cross
@@ -104,7 +104,7 @@ def test_least_study_has_all_defaults(tmp_path: Path) -> None:
     assert case.params == {"depth": 3, "mode": "a", "tolerance": 1e-6}
     assert case.factors == {"workers": 1}
     assert (case.driver.cores, case.driver.memory) == (1, 1 << 30)
-    assert (case.timeout, case.retries, case.reuse, case.pause) == (1800.0, 0, True, 0.0)
+    assert case.policy == Policy(timeout=1800.0, retries=0, reuse=True, pause=0.0)
     assert (case.passes, case.warmups, case.stages) == (1, 0, "fused")
     assert found.environments[0].settings == {"spare": 0}
 
@@ -141,7 +141,7 @@ conf = { spark.sql.shuffle.partitions = 8, "spark.ui.enabled" = false }""",
     assert found.sampling == 0.2
     assert (case.workload, case.environment, case.stages) == ("label", "here", "staged")
     assert (case.passes, case.warmups) == (5, 2)
-    assert (case.timeout, case.retries, case.reuse, case.pause) == (3600.0, 2, False, 2.0)
+    assert case.policy == Policy(timeout=3600.0, retries=2, reuse=False, pause=2.0)
     assert (case.worker.cores, case.worker.memory, case.worker.cpu_limit) == (2, 2 << 30, 0.5)
     assert case.driver.memory == 512 << 20
     assert case.conf == {"spark.sql.shuffle.partitions": "8", "spark.ui.enabled": "false"}
@@ -201,7 +201,7 @@ def test_datasets_are_factors_and_so_are_their_keys(tmp_path: Path) -> None:
         {"dataset": "big", "dataset.rows": 100, "workers": 1},
         {"dataset": "big", "dataset.rows": 1000, "workers": 1},
     ]
-    big = found.cases[1].dataset
+    big = found.cases[1].datasets["train"]
     assert (big.name, big.generator, dict(big.params)) == (
         "big",
         "rows",
@@ -212,8 +212,8 @@ def test_datasets_are_factors_and_so_are_their_keys(tmp_path: Path) -> None:
 def test_entry_of_a_built_in_name_replaces_its_values(tmp_path: Path) -> None:
     text = study_of(rest="[dataset.small]\nrows = 7")
     found = load(tmp_path, text.replace('"flights"', '"small"'))
-    assert found.cases[0].dataset.generator == "rows"
-    assert found.cases[0].dataset.params == {"noise": 1.0, "rows": 7}
+    assert found.cases[0].datasets["train"].generator == "rows"
+    assert found.cases[0].datasets["train"].params == {"noise": 1.0, "rows": 7}
 
 
 def test_several_uses_share_their_keys(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ kind = "local"
         for key, (_, value) in values.items()
     }
     assert {
-        "workers": case.workers, "retries": case.retries, "pause": case.pause,
+        "workers": case.workers, "retries": case.policy.retries, "pause": case.policy.pause,
         "spare": found.environments[0].settings["spare"],
     } == want  # fmt: skip
 
@@ -302,7 +302,7 @@ def test_includes_bring_sites_and_datasets(tmp_path: Path) -> None:
         sites='include = "more.toml"\n' + SITE,
         more='[dataset.big]\ngenerator = "rows"\nrows = 5',
     )
-    assert {case.dataset.params["rows"] for case in found.cases} == {5}
+    assert {case.datasets["train"].params["rows"] for case in found.cases} == {5}
     assert len(found.cases) == 2
 
 
@@ -351,7 +351,7 @@ def test_case_count_is_the_product(
     found = load(tmp_path, text.replace('"flights"', '"small"'))
     points = itertools.product(workers, cores, depth, rows)
     assert {
-        (c.workers, c.worker.cores, c.params["depth"], c.dataset.params["rows"])
+        (c.workers, c.worker.cores, c.params["depth"], c.datasets["train"].params["rows"])
         for c in found.cases
     } == set(points)
     assert len(found.cases) == len(workers) * len(depth) * len(cores) * len(rows)

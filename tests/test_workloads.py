@@ -51,8 +51,10 @@ def test_ours_are_listed_and_read() -> None:
         assert said.name == name
         assert said.task == "logistic-regression/1"
         assert said.dataset["synthetic"].generator == "spark-perf"
-        assert said.quality.float64 is not None
-        assert said.quality.float64.objective == 1e-6
+        assert said.quality.float64["objective"] == 1e-6
+        limits = said.quality.limits()
+        assert limits.tolerances == {"objective": 1e-6, "auc": 1e-4, "vector": 0.05}
+        assert limits.requires == {"converged": True}
 
 
 def test_both_do_the_same_task_under_the_same_rules() -> None:

@@ -30,17 +30,17 @@ from bench.analysis.statistics import trend
 from bench.analysis.statistics.interval import LEVEL
 from bench.analysis.statistics.types import Trend
 from bench.analysis.study_types import StudyAnalysis
-from bench.records.results import ClusterLine, Machine, Run, Session
-from bench.records.study import Study
-from bench.units import format_duration
+from bench.records.results import ClusterEvent, Machine, QualityLimits, Run, Session
+from bench.records.study import Case, Study
+from bench.units import format_duration, format_moment
 
-Tolerances = Mapping[str, Mapping[str, float]]
+Limits = Mapping[str, QualityLimits]
 
 
 class _Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What comparisons are held to; see ``overview``."""
 
-    tolerances: Tolerances
+    limits: Limits
     allow: Collection[str]
     machines: Mapping[str, Machine]
     level: float
@@ -49,33 +49,35 @@ class _Terms(msgspec.Struct, frozen=True, kw_only=True):
 def overview(
     sessions: Iterable[Session],
     machines: Iterable[Machine],
+    cases: Mapping[str, Case],
     runs: Iterable[Run],
     *,
     samples: Mapping[str, Columns] | None = None,
     gpus: Mapping[str, Columns] | None = None,
     attributions: Mapping[str, Attribution] | None = None,
-    lives: Mapping[tuple[str, str], ClusterLine] | None = None,
-    tolerances: Tolerances | None = None,
+    lives: Mapping[tuple[str, str], ClusterEvent] | None = None,
+    limits: Limits | None = None,
     planned: Collection[str] | None = None,
     allow: Collection[str] = (),
     level: float = LEVEL,
 ) -> StudyAnalysis:
     """Return the overview of one study's runs.
 
-    ``samples`` maps a run's id to its samples' columns (see ``utilization``; only those that
-    ``representatives`` names are looked at), ``gpus`` to those of its GPUs, ``attributions`` a
-    run's id to where its work went (of the runs that ``losses.representative_runs`` names),
-    ``lives`` session and cluster to the cluster's last line, ``tolerances`` a task to its
-    manifest's quality tolerances, ``planned`` holds the keys of the study's cells, ``allow``
-    names differences that the reader accepts, ``level`` is the level of all intervals (0..1).
+    ``cases`` maps a digest to the case that cells name, ``samples`` a run's id to its samples'
+    columns (see ``utilization``; only those that ``representatives`` names are looked at),
+    ``gpus`` to those of its GPUs, ``attributions`` a run's id to where its work went (of the runs
+    that ``losses.representative_runs`` names), ``lives`` session and cluster to the cluster's
+    last event, ``limits`` a task to its quality limits, ``planned`` holds the keys of the study's
+    cells, ``allow`` names differences that the reader accepts, ``level`` is the level of all
+    intervals (0..1).
     """
     known = list(sessions)
     every = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
-    selection = select(known, every, planned)
+    selection = select(cases, every, planned)
     cells = _cells(selection.lines, level)
     curves = tuple(_curve(line, cells[line.id], level) for line in selection.lines)
     facts = {one.digest: one for one in machines}
-    terms = _Terms(tolerances=tolerances or {}, allow=allow, machines=facts, level=level)
+    terms = _Terms(limits=limits or {}, allow=allow, machines=facts, level=level)
     verdicts, ratios = _comparisons(selection.lines, terms)
     study = max(known, key=lambda one: one.started_at).study if known else None
     flat = tuple(one for found in cells.values() for one in found)
@@ -97,7 +99,7 @@ def overview(
         sessions=_sessions(known, every),
         machines=tuple(facts[digest] for digest in sorted(used & facts.keys())),
         versions=_versions(every),
-        facts=_facts(known, every),
+        facts=_facts(known, cases, every),
         drift=_drift(flat, every),
         made=making([line for at, line in (lives or {}).items() if at in clusters], facts),
     )
@@ -105,10 +107,10 @@ def overview(
 
 
 def representatives(
-    sessions: Iterable[Session], runs: Iterable[Run], planned: Collection[str] | None = None
+    cases: Mapping[str, Case], runs: Iterable[Run], planned: Collection[str] | None = None
 ) -> tuple[str, ...]:
     """Return ids of the runs whose samples ``overview`` draws: one a curve."""
-    lines = select(sessions, runs, planned).lines
+    lines = select(cases, runs, planned).lines
     found = [_representative(_cells([line], LEVEL)[line.id]) for line in lines]
     return tuple(run for run in found if run is not None)
 
@@ -136,7 +138,7 @@ def _curve(line: Line, cells: Sequence[CellSummary], level: float) -> Curve:
         environment=first.environment,
         engine=line.case.engine if line.case else None,
         task=line.task,
-        dataset=line.case.dataset.name if line.case else "",
+        dataset=line.case.dataset if line.case else "",
         factors=others(first.factors),
         points=scaling.points(cells, level),
         base=base.workers if base else None,
@@ -163,7 +165,7 @@ def _comparisons(
     ratios: list[Ratio] = []
     for task in dict.fromkeys(line.task for line in measured):
         members = [line for line in measured if line.task == task]
-        limits = {**compare.TOLERANCES, **(terms.tolerances.get(task, {}) if task else {})}
+        limits = terms.limits.get(task or "", compare.NO_LIMITS)
         known = (limits, terms.allow, terms.machines)
         inner = {line.id: compare.within(line, *known) for line in members}
         verdicts += inner.values()
@@ -226,7 +228,6 @@ def _rows(
 def _row(run: Run, place: str | None, why_not: str, doubts: Sequence[Doubt]) -> RunRow:
     """Return one run as it is listed."""
     head = headline(run)
-    quality = run.quality
     return RunRow(
         run=run.run,
         cell=place,
@@ -248,11 +249,9 @@ def _row(run: Run, place: str | None, why_not: str, doubts: Sequence[Doubt]) -> 
         session=run.session,
         machines=run.machines,
         versions=run.versions,
-        objective=quality.objective if quality else None,
-        auc=quality.auc if quality else None,
-        iterations=quality.iterations if quality else None,
+        figures=run.quality.numbers if run.quality else {},
         workers_seen=run.workers_seen,
-        marks=run.marks,
+        events=run.events,
         doubts=tuple(doubts),
     )
 
@@ -308,25 +307,30 @@ def _versions(runs: Sequence[Run]) -> tuple[Fact, ...]:
     )
 
 
-def _facts(sessions: Sequence[Session], runs: Sequence[Run]) -> tuple[Fact, ...]:
+def _facts(
+    sessions: Sequence[Session], known: Mapping[str, Case], runs: Sequence[Run]
+) -> tuple[Fact, ...]:
     """Return facts of the latest study: seed, repeats, datasets, parameters, shapes."""
     if not sessions:
         return ()
-    study = max(sessions, key=lambda one: one.started_at).study
-    cases = study.cases
+    latest = max(sessions, key=lambda one: one.started_at)
+    study = latest.study
+    campaign = {one.session for one in sessions if one.campaign == latest.campaign}
+    named = {run.cell.case for run in runs if run.session in campaign}
+    cases = [known[one] for one in sorted(named & known.keys())]
     found: dict[str, Iterable[str]] = {
         "repeats": [_repeats(study)],
         "order": [study.order],
         "seed of the order": [str(study.seed)],
-        "datasets": (case.dataset.name for case in cases),
+        "datasets": (data.name for case in cases for data in case.datasets.values()),
         "stages": (case.stages for case in cases),
         "passes in a run": (str(case.passes) for case in cases),
         "warm-up passes": (str(case.warmups) for case in cases),
         "worker cores": (str(case.worker.cores) for case in cases),
         "samples": [f"every {format_duration(study.sampling)}"],
         "environments": (f"{one.name} ({one.kind})" for one in study.environments),
-        "first run": [min(run.started_at for run in runs)] if runs else [],
-        "last run": [max(run.started_at for run in runs)] if runs else [],
+        "first run": [format_moment(min(run.started_at for run in runs))] if runs else [],
+        "last run": [format_moment(max(run.started_at for run in runs))] if runs else [],
         "cannot run": study.unplanned,
     }
     for name in sorted({name for case in cases for name in case.params}):
@@ -362,7 +366,7 @@ def _unknown(result: StudyAnalysis) -> list[str]:
         found.append("only one worker count was measured, so nothing is known about scaling")
     if result.curves and not result.utilization:
         found.append("no samples of CPU and memory were kept for the runs that stand for a curve")
-    if any(row.counted and row.objective is None for row in result.runs):
+    if any(row.counted and not row.figures for row in result.runs):
         found.append("some runs report no quality, so it is not proven that they found the model")
     if not result.machines and result.runs:
         found.append("no facts about the machines were recorded")

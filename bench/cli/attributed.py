@@ -81,6 +81,4 @@ def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
 
 def case_of(known: Results, run: Run) -> Case | None:
     """Return the case that a run measured, as its own session tells it."""
-    from bench.analysis.runs.grouping import select
-
-    return select(known.sessions.values(), [run]).lines[0].case
+    return known.cases.get(run.cell.case)

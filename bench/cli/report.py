@@ -100,19 +100,19 @@ def overview_of(
         console(stderr=True).print(f"warning: {text}", markup=False)
     chosen = cell_filter(where)
     runs = [run for run in known.runs if chosen(run.cell)]
-    sessions = known.sessions.values()
     planned = _planned(study, where, known.runs)
-    wanted = representatives(sessions, runs, planned)
-    middle = representative_runs(select(sessions, runs, planned).lines)
+    wanted = representatives(known.cases, runs, planned)
+    middle = representative_runs(select(known.cases, runs, planned).lines)
     return overview(
-        sessions,
+        known.sessions.values(),
         known.machines.values(),
+        known.cases,
         runs,
         samples=_samples(store, wanted, "samples"),
         gpus=_samples(store, wanted, "gpu"),
         attributions=attributions(store, middle),
         lives=known.lives,
-        tolerances={one.task: one.quality for one in known.bundles.values()},
+        limits={one.task: one.quality for one in known.bundles.values()},
         planned=planned,
         allow=allow,
     )

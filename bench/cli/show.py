@@ -14,7 +14,7 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.records.results import ClusterLine, Machine, Run
+    from bench.records.results import ClusterEvent, Machine, Run
     from bench.store.folder import Store
 
 LAST = "last"
@@ -59,7 +59,7 @@ def show(
         out.print(f"  {name}", markup=False)
 
 
-def _machines(life: ClusterLine, known: Mapping[str, Machine]) -> list[str]:
+def _machines(life: ClusterEvent, known: Mapping[str, Machine]) -> list[str]:
     """Say how long the machines of the run's cluster took to be made, together and one by one."""
     from bench.analysis.runs.provisioning import making
     from bench.report.format import made
@@ -68,10 +68,10 @@ def _machines(life: ClusterLine, known: Mapping[str, Machine]) -> list[str]:
     return [
         *(made(one) for one in making([life], known)),
         *(
-            f"{use.role}: made in {format_duration(use.made)}, "
+            f"{use.role}: made in {format_duration(use.provision_seconds)}, "
             f"held for {format_duration(use.seconds)}"
             for use in life.machines
-            if use.made is not None
+            if use.provision_seconds is not None
         ),
     ]
 

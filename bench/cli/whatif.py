@@ -79,12 +79,12 @@ def _line(known: Results, run: Run) -> tuple[Line, Case]:
     if run.status != "ok":
         reason = f": {run.reason}" if run.reason else ""
         raise UserError(f"{run.run} ended {run.status}{reason}; only a run that ended ok replays")
-    lines = select(known.sessions.values(), known.runs).lines
+    lines = select(known.cases, known.runs).lines
     # A run that another session superseded is on no curve: its own session still tells its case.
-    own = select(known.sessions.values(), [run]).lines[0]
+    own = select(known.cases, [run]).lines[0]
     line = next((one for one in lines if run in (r for g in one.groups for r in g.runs)), own)
     if own.case is None:
-        raise UserError(f"{run.run}: the study of its session is not in {run.session}.jsonl")
+        raise UserError(f"{run.run}: its case is not in {run.session}.jsonl")
     if own.case.engine != "spark":
         raise UserError(
             f"{run.run} is a run of {own.case.engine}, not of Spark: only Spark keeps a log of its"

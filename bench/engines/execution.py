@@ -8,7 +8,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,10 @@ import msgspec
 from bench.contracts import Host, Outcome, Process
 from bench.errors import HostLost
 from bench.hosts import Throttled
+from bench.ids import utc_now
 from bench.records.cluster import Job
+from bench.records.results import RunEvent
+from bench.records.study import Dataset
 from bench.text import redact
 
 LOOK = 0.05  # seconds between looks at several processes
@@ -67,20 +70,32 @@ def scratch(host: Host, job: Job) -> Path:
 
 def argument(host: Host, job: Job, rank: int) -> str:
     """Return the job's one JSON argument for the process ``rank``."""
-    dataset: dict[str, object] = {"name": job.dataset.name, **job.dataset.params}
-    if job.dataset.generator is not None:
-        dataset["generator"] = job.dataset.generator
     told = {
         "run": job.run,
         "rank": rank,
         "params": dict(job.params),
-        "dataset": dataset,
+        "datasets": {role: _plain(data) for role, data in job.datasets.items()},
+        "metrics": dict(job.metrics),
         "passes": job.passes,
         "stages": job.stages,
         "workers": job.workers,
         "folder": str(scratch(host, job)),
     }
     return json.dumps(told, sort_keys=True)
+
+
+def _plain(data: Dataset) -> dict[str, object]:
+    """Return a dataset as the workload reads it; credentials never travel in the argument."""
+    told: dict[str, object] = {"name": data.name, **data.params}
+    if data.generator is not None:
+        told["generator"] = data.generator
+    if data.source is not None:
+        told |= {
+            key: value
+            for key, value in msgspec.to_builtins(data.source).items()
+            if value and key != "credentials"
+        }
+    return told
 
 
 def last_error(log: Path) -> str:
@@ -97,6 +112,12 @@ def error_in(text: str) -> str:
             if pattern.search(line):
                 return redact(line)
     return redact(lines[-1]) if lines else ""
+
+
+def events(found: Iterable[tuple[str, str]]) -> tuple[RunEvent, ...]:
+    """Return (kind, text) pairs as events that were noticed now."""
+    now = utc_now()
+    return tuple(RunEvent(at=now, kind=kind, text=text) for kind, text in found)
 
 
 def exit_text(code: int) -> str:

@@ -206,15 +206,16 @@ class FakeExecution:
         lines = _Lines(job.run)
         lines.add("begin", 0.0, versions={"fake": "1"})
         lines.add("ready", 0.0, workers=self._workers)
-        known = digest(msgspec.to_builtins(job.dataset))
-        lines.add("dataset", 0.0, role="input", name=job.dataset.name, digest=known)
+        for role, data in job.datasets.items():
+            known = digest(msgspec.to_builtins(data))
+            lines.add("dataset", 0.0, role=role, name=data.name, digest=known)
         for number in range(job.passes):
             lines.add("pass", 0.0, **{"pass": number})
             stage = {"pass": number, "name": "train"}
             lines.add("stage", train, seconds=train, cpu_seconds=train, **stage)
         vector = {"count": 1, "norm": 1.0, "projections": [1.0]}
         model = {"auc": 0.75, "converged": True, "iterations": 10, "vector": vector}
-        lines.add("quality", 0.0, objective=settings.objective, **model)
+        lines.add("quality", 0.0, figures={"objective": settings.objective, **model})
         if self._workers not in settings.fail_workers:
             lines.add("end", 0.0)
         log.write_text("\n".join(lines.texts) + "\n")

@@ -182,7 +182,7 @@ class HostCluster(Cluster):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    made=host.made_seconds if isinstance(host, Made) else None,
+                    provision_seconds=host.made_seconds if isinstance(host, Made) else None,
                 ),
             )
             for number, (host, since) in enumerate(self._held)

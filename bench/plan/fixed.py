@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bench.digests import digest
 from bench.errors import StudyError
 from bench.plan.order import plots
 from bench.plan.progress import Index
+from bench.records import identity
 from bench.records.study import Case, Cell, Study
 
 
@@ -37,36 +37,30 @@ class Fixed:
     def __init__(
         self,
         study: Study,
-        bundles: Mapping[str, str],
-        identities: Mapping[str, Mapping[str, str]],
         *,
         skipped: Mapping[int, str] | None = None,
         retry: Index | None = None,
     ) -> None:
-        """Lay out the cells.
+        """Lay out the cells of a study whose cases are resolved.
 
-        ``bundles`` maps a case's ``use`` to its bundle digest, ``identities`` an environment's
-        name to the facts of its machines, ``skipped`` a case's position in the study to the
-        reason why it cannot run here. With ``retry`` the cells that failed in it get one more
-        attempt each. ``cells`` are all that the plan may run, ``plots`` the same by plot and
-        block.
+        ``skipped`` maps a case's position in the study to the reason why it cannot run here. With
+        ``retry`` the cells that failed in it get one more attempt each. ``cells`` are all that
+        the plan may run, ``plots`` the same by plot and block.
         """
         self.study = study
         self._cases: dict[str, Case] = {}
+        self._allowed: dict[str, int] = {}
         self._skipped: dict[str, str] = {}
         self.cells: list[Cell] = []
         self.plots: list[list[list[Cell]]] = []
-        places = {one.name: {"kind": one.kind, **one.keyed()} for one in study.environments}
+        by_case = [identity.cells(case, study.repeats) for case in study.cases]
         for plot in plots(study):
             blocks: list[list[Cell]] = []
             for repeat, block in enumerate(plot):
                 blocks.append([])
                 for position in block:
-                    case = study.cases[position]
-                    facts = identities.get(case.environment, {})
-                    place = places[case.environment]
-                    cell = _cell(case, repeat, bundles[case.use], facts, place)
-                    self._add(cell, case)
+                    cell = by_case[position][repeat]
+                    self._add(cell, study.cases[position])
                     blocks[-1].append(cell)
                     if skipped and position in skipped:
                         self._skipped[cell.key] = skipped[position]
@@ -82,6 +76,7 @@ class Fixed:
                 remedy="remove one of them, or raise repeats",
             )
         self._cases[cell.key] = case
+        self._allowed[cell.key] = 1 + case.policy.retries
         self.cells.append(cell)
 
     @property
@@ -92,6 +87,10 @@ class Fixed:
     def case(self, cell: Cell) -> Case:
         """Return the case of a cell."""
         return self._cases[cell.key]
+
+    def attempts(self, cell: Cell) -> int:
+        """Return how often a cell may be started in all."""
+        return self._allowed[cell.key]
 
     def reason_to_skip(self, cell: Cell) -> str:
         """Return why a cell cannot run here, or an empty string."""
@@ -118,46 +117,13 @@ class Fixed:
     def _done(self, cell: Cell, index: Index, session: str) -> bool:
         if index.ok(cell) or index.skipped(cell, session):
             return True
-        allowed = 1 + self._cases[cell.key].retries
-        return index.attempts(cell) >= allowed
+        return index.attempts(cell) >= self._allowed[cell.key]
 
     def _retry(self, failed: Index) -> None:
         for cell in self.cells:
-            case = self._cases[cell.key]
             attempts = failed.attempts(cell)
-            if not failed.ok(cell) and attempts > case.retries:
-                self._cases[cell.key] = msgspec.structs.replace(case, retries=attempts)
-
-
-def _cell(
-    case: Case,
-    repeat: int,
-    bundle: str,
-    identity: Mapping[str, str],
-    place: Mapping[str, object],
-) -> Cell:
-    facts: dict[str, object] = {
-        "params": case.params,
-        "dataset": msgspec.to_builtins(case.dataset),
-        "place": dict(place),
-        "worker": msgspec.to_builtins(case.worker),
-        "driver": msgspec.to_builtins(case.driver),
-        "conf": case.conf,
-        "workers": case.workers,
-        "passes": case.passes,
-        "stages": case.stages,
-        "use": case.use,
-        "identity": dict(identity),
-    }
-    return Cell(
-        key=digest({**facts, "bundle": bundle, "repeat": repeat}),
-        series=digest(facts),
-        workload=case.workload,
-        environment=case.environment,
-        workers=case.workers,
-        factors=case.factors,
-        repeat=repeat,
-    )
+            if not failed.ok(cell) and attempts >= self._allowed[cell.key]:
+                self._allowed[cell.key] = attempts + 1
 
 
 def matches(cell: Cell, where: Mapping[str, str]) -> bool:

@@ -27,7 +27,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What to submit: ``run`` is the run's id and the log's nonce.
 
     ``bundle`` maps a file's path inside the bundle (``_common/emitter.py``, ``main.py``) to its
-    place on this machine; ``entry`` is one of those paths.
+    place on this machine; ``entry`` is one of those paths. ``metrics`` maps the metrics that the
+    workload may report to their units. ``secrets`` are names only: they are resolved when the job
+    is submitted and travel outside its argument.
     """
 
     run: str
@@ -35,7 +37,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     entry: str
     bundle: Mapping[str, str]
     params: Mapping[str, Scalar]
-    dataset: Dataset
+    datasets: Mapping[str, Dataset]
+    metrics: Mapping[str, str] = {}
+    secrets: tuple[str, ...] = ()
     workers: int
     passes: int
     stages: StagesMode
@@ -43,10 +47,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a cluster must be: engine, worker count, shapes and engine configuration."""
+    """What a cluster must be: engine, worker count, shapes, engine configuration, versions."""
 
     engine: str
     workers: int
     worker: Shape
     driver: Shape
     conf: Mapping[str, str] = {}
+    versions: Mapping[str, str] = {}

@@ -11,10 +11,13 @@ from typing import Literal
 
 import msgspec
 
-from bench.records.study import Cell, StagesMode, Study
-from bench.records.values import AtLeastOne, AtLeastZero, Digest, Seconds
+from bench.records.billing import BillingFact
+from bench.records.metrics import Metric
+from bench.records.study import Case, Cell, StagesMode, Study
+from bench.records.values import AtLeastOne, AtLeastZero, Digest, Moment, Scalar, Seconds
 
-SCHEMA = 1
+SCHEMA = 2
+MEASURED = "measured"  # the origin of a run that was not imported
 Status = Literal["ok", "failed", "timeout", "skipped"]
 ClusterEventName = Literal["opening", "open", "adapted", "closed"]
 
@@ -26,8 +29,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     """A machine's facts, stored once by digest; ``memory`` in bytes.
 
     ``governor`` is the CPU frequency governor; ``virtualization`` "none" or the hypervisor.
-    ``under`` is what lies beneath a virtual machine, as far as its platform tells: hypervisor,
-    host_model, host_cpu, vcpus_per_core (of the host, rounded up), pool, clone.
+    ``hypervisor`` holds facts about the host of a virtual machine, as far as its platform reports
+    them: hypervisor, host_model, host_cpu, vcpus_per_core (of the host, rounded up), pool, clone.
     """
 
     digest: Digest
@@ -40,20 +43,36 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     governor: str | None = None
     threads_per_core: int | None = None
     virtualization: str | None = None
-    under: Mapping[str, str] = {}
+    hypervisor: Mapping[str, str] = {}
+
+
+class QualityLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When two runs found the same: ``tolerances`` by figure (absolute for a number, relative to
+    the norm for a vector), and figures that every run ``requires`` to have one value."""
+
+    tolerances: Mapping[str, float] = {}
+    requires: Mapping[str, Scalar] = {}
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="bundle"):
     """A workload's files as they were: path in the bundle -> text, stored once by digest.
 
-    ``quality`` holds the tolerances of its task (objective, auc, vector) at its precision.
+    ``metrics`` are those that it may report, ``quality`` the limits of its task at its precision.
     """
 
     digest: Digest
     workload: str
     task: str
     files: Mapping[str, str]
-    quality: Mapping[str, float] = {}
+    metrics: Mapping[str, Metric] = {}
+    quality: QualityLimits = QualityLimits()
+
+
+class CaseLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="case"):
+    """A case, stored once by the digest that its runs' cells name."""
+
+    digest: Digest
+    case: Case
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="session"):
@@ -63,7 +82,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     session: str
     campaign: str
     study: Study
-    started_at: str
+    started_at: Moment
     host: str  # a hash of the machine's id
     benchcast: str
     commit: str | None = None
@@ -75,24 +94,28 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
 class MachineUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a cluster held a machine: ``role`` is driver or worker, ``seconds`` until now.
 
-    ``made`` is how many seconds it took to make the machine (to clone it), where it was made.
+    ``provision_seconds`` is how long it took to make the machine (to clone it), where it was made.
     """
 
     machine: Digest
     role: str
     seconds: Seconds
-    made: Seconds | None = None
+    provision_seconds: Seconds | None = None
 
 
-class ClusterLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="cluster"):
-    """A cluster's life: opening (before anything exists), open, adapted, closed."""
+class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="cluster"):
+    """A cluster's life: opening (before anything exists), open, adapted, closed.
+
+    ``phases`` in seconds; ``billing`` holds facts, never prices.
+    """
 
     cluster: str
     environment: str
     event: ClusterEventName
-    at: str
+    at: Moment
     phases: Mapping[str, float] = {}
     machines: tuple[MachineUse, ...] = ()
+    billing: tuple[BillingFact, ...] = ()
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="started"):
@@ -101,7 +124,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     run: str
     key: Digest
     cluster: str
-    at: str
+    at: Moment
 
 
 class StoppedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="stopped"):
@@ -109,7 +132,7 @@ class StoppedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record",
 
     run: str
     reason: str
-    at: str
+    at: Moment
 
 
 class StageTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,40 +144,67 @@ class StageTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     driver_cpu: Seconds | None = None
 
 
+class Histogram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values counted in bins: ``edges`` rise, and there is one more of them than ``counts``."""
+
+    edges: tuple[float, ...]
+    counts: tuple[AtLeastZero, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse bins that are none."""
+        if len(self.edges) != len(self.counts) + 1 or list(self.edges) != sorted(set(self.edges)):
+            raise ValueError("a histogram has rising edges, one more than counts")
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A figure that the workload reported; ``number`` is the pass, ``item`` a query or batch."""
+    """A metric that the workload reported: ``values``, or a ``histogram`` of very many.
+
+    ``number`` is the pass; ``item`` a query, a batch or a window.
+    """
 
     metric: str
     unit: str = ""
-    values: tuple[float, ...]
+    values: tuple[float, ...] = ()
+    histogram: Histogram | None = None
     phase: str = "work"
     number: AtLeastZero | None = None
     item: str | None = None
 
 
 class Vector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A coefficient vector, condensed: length, 2-norm and seeded random projections."""
+    """A vector, condensed: length, 2-norm and seeded random projections."""
 
     count: int
     norm: float
     projections: tuple[float, ...]
 
 
-class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the model found: proof that two runs did the same work."""
+Figure = bool | float | Vector
 
-    objective: float
-    auc: float | None = None
-    iterations: int | None = None
-    converged: bool | None = None
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a run found, as the workload names it: proof that two runs did the same work.
+
+    A figure is a number, a condition (true or false) or a condensed vector.
+    """
+
+    figures: Mapping[str, Figure] = {}
     precision: str = "float64"
-    vector: Vector | None = None
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Return the figures that are numbers."""
+        return {
+            name: float(value)
+            for name, value in self.figures.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that happened to a run: throttled, interrupted, executor lost."""
 
-    at: str
+    at: Moment
     kind: str
     text: str
 
@@ -165,7 +215,7 @@ class Digests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     task: str
     bundle: Digest
     params: Digest
-    dataset: Digest | None = None  # of the data as read; None where the run did not get so far
+    datasets: Mapping[str, Digest] = {}  # by role, of the data as read
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
@@ -173,17 +223,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="ru
 
     ``worker_cpu`` is the work's CPU time summed over workers, in seconds, where it is known.
     ``contention`` is what the machine withheld, as far as samples tell: ``steal`` and
-    ``throttled`` as shares (0..1) of the CPU time wanted, ``others`` in cores' worth.
+    ``throttled`` as shares (0..1) of the CPU time wanted, ``others`` in cores' worth. ``origin``
+    says where an imported run comes from.
     """
 
     run: str
+    origin: str = MEASURED
     cell: Cell
     attempt: AtLeastOne
     session: str
     cluster: str
     status: Status
     reason: str = ""
-    started_at: str
+    started_at: Moment
     machines: tuple[Digest, ...] = ()
     phases: Mapping[str, float] = {}
     stages: tuple[StageTime, ...] = ()
@@ -192,7 +244,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="ru
     stages_mode: StagesMode = "fused"
     measurements: tuple[Measurement, ...] = ()
     quality: Quality | None = None
-    marks: tuple[RunEvent, ...] = ()
+    events: tuple[RunEvent, ...] = ()
     contention: Mapping[str, float] = {}
     workers_wanted: int
     workers_seen: int | None = None
@@ -203,4 +255,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="ru
     spans: Mapping[str, float] = {}
 
 
-Line = Session | Machine | Bundle | ClusterLine | Started | StoppedLine | Run
+Line = Session | Machine | Bundle | CaseLine | ClusterEvent | Started | StoppedLine | Run

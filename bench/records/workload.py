@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from bench.records.metrics import BUILT_IN, Metric
+from bench.records.results import QualityLimits
 from bench.records.values import Scalar
 from bench.text import quote
 
 ParamType = Literal["int", "float", "bool", "text"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-StageName = Literal[
-    "source", "validate", "preprocess", "features", "train", "evaluate", "score", "infer"
-]
+STAGES = ("source", "validate", "preprocess", "features", "train", "evaluate", "score", "infer")
 Named = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _EXPECTED = {
     "int": "a whole number",
@@ -61,14 +61,6 @@ class Param(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return low <= value <= high
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A figure that the workload reports."""
-
-    unit: str = ""
-    direction: Literal["lower", "higher"]
-    help: str = ""
-
-
 class BuiltIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A dataset that the workload knows by name; ``params`` are the generator's, with defaults."""
 
@@ -87,36 +79,36 @@ class BuiltIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class VectorRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far the projections of two models' vectors may be apart, as a part of the norm."""
+    """How far the projections of two runs' vectors may be apart, as a part of the norm."""
 
     projections: Positive
     relative_to: Literal["norm"] = "norm"
 
 
-class Tolerance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Absolute differences that two runs of the same work may show; None is not compared."""
-
-    objective: Positive | None = None
-    auc: Positive | None = None
-    vector: VectorRule | None = None
+Tolerances = Mapping[Named, Positive | VectorRule]
 
 
 class QualityRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When two models are the same: what each must be, and tolerances by precision."""
+    """When two runs found the same: what each must report, and the differences that two may show.
 
-    require: Mapping[Literal["converged"], bool] = {}
+    A figure without a tolerance at the rule's precision is not compared.
+    """
+
+    require: Mapping[Named, Scalar] = {}
     precision: Literal["float64", "float32"] = "float64"
-    float64: Tolerance | None = None
-    float32: Tolerance | None = None
+    float64: Tolerances = {}
+    float32: Tolerances = {}
 
-    def tolerances(self) -> dict[str, float]:
-        """Return figure -> tolerance at the rule's precision, those that are said."""
-        said = self.float64 if self.precision == "float64" else self.float32
-        if said is None:
-            return {}
-        vector = said.vector.projections if said.vector else None
-        found = {"objective": said.objective, "auc": said.auc, "vector": vector}
-        return {name: value for name, value in found.items() if value is not None}
+    def limits(self) -> QualityLimits:
+        """Return the rule at its precision, as a bundle keeps it."""
+        stated = self.float64 if self.precision == "float64" else self.float32
+        return QualityLimits(
+            tolerances={
+                name: value.projections if isinstance(value, VectorRule) else value
+                for name, value in stated.items()
+            },
+            requires=self.require,
+        )
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,12 +122,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine: Literal["spark", "tensorflow"]
     entry: str
     files: tuple[str, ...] = ()
-    stages: tuple[StageName, ...] = ()
+    stages: tuple[Named, ...] = ()
     help: str = ""
     params: Mapping[Named, Param] = {}
     metrics: Mapping[Named, Metric] = {}
     dataset: Mapping[Named, BuiltIn] = {}
     quality: QualityRule = QualityRule()
+
+    def all_metrics(self) -> dict[str, Metric]:
+        """Return every metric of the workload: those it declares, and time."""
+        return {**BUILT_IN, **self.metrics}
 
     def generators(self) -> dict[str, BuiltIn]:
         """Return generator -> the dataset with its defaults: that of its name, else the first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from bench.analysis.attribution.attribution import Part
 from bench.analysis.attribution.types import Losses, LossPoint
@@ -12,7 +13,7 @@ from bench.analysis.statistics.types import Interval
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.values import Scalar
 from bench.text import plural
-from bench.units import format_duration, format_memory
+from bench.units import format_duration, format_memory, format_moment
 
 ABSENT = "–"
 
@@ -32,6 +33,11 @@ def seconds(value: float | None) -> str:
     if value is not None and 0 < abs(value) < 1e-3:
         return "< 1 ms"
     return ABSENT if value is None else f"{number(value)} s"
+
+
+def moment(value: datetime) -> str:
+    """Return a time in UTC."""
+    return format_moment(value)
 
 
 def rate(sampling: float) -> str:

@@ -29,6 +29,7 @@ def render(overview: StudyAnalysis, figures: Sequence[Figure] = ()) -> str:
         t=caveats,
         curves=curves,
         points=points,
+        figures=list(dict.fromkeys(name for row in overview.runs for name in row.figures)),
         pictures=[(one, Markup(one.inline)) for one in figures],
         cells={cell.id: cell for cell in overview.cells},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.runs.types import CellSummary, RunRow, Share
 from bench.analysis.study_types import StudyAnalysis
@@ -16,7 +16,8 @@ Row = Mapping[str, object]
 
 def runs(overview: StudyAnalysis) -> str:
     """Return every run, counted or not, in the order of their ids."""
-    return _csv([_run(row) for row in overview.runs], [*_run_fields()])
+    figures = dict.fromkeys(name for row in overview.runs for name in row.figures)
+    return _csv([_run(row) for row in overview.runs], _run_fields(list(figures)))
 
 
 def cells(overview: StudyAnalysis) -> str:
@@ -76,20 +77,23 @@ def _medians(one: CellSummary) -> dict[str, object]:
     return {**columns("phase", one.phases), **columns("stage", one.stages)}
 
 
-def _run_fields() -> tuple[str, ...]:
-    """Return the columns of ``runs.csv``."""
+def _run_fields(figures: Sequence[str] = ()) -> list[str]:
+    """Return the columns of ``runs.csv``; ``figures`` are the numbers of quality."""
     plain = (
         "run cell workload environment workers factors repeat attempt status reason counted "
-        "why_not seconds which cold objective auc iterations workers_seen started_at session doubts"
+        "why_not seconds which cold"
     )
-    return (*plain.split(), *(f"phase.{name}" for name in PHASES))
+    more = ("workers_seen", "started_at", "session", "doubts")
+    return [*plain.split(), *figures, *more, *(f"phase.{name}" for name in PHASES)]
 
 
 def _run(row: RunRow) -> dict[str, object]:
     """Return one run's columns."""
     same = {name: getattr(row, name) for name in _run_fields() if hasattr(row, name)}
     return {
+        **row.figures,
         **same,
+        "started_at": row.started_at.isoformat(),
         "factors": factors(row.factors),
         "counted": "yes" if row.counted else "no",
         "doubts": "; ".join(f"{doubt.kind}: {doubt.text}" for doubt in row.doubts),

@@ -10,6 +10,7 @@ from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Run
 from bench.report import caveats, format
 from bench.text import plural
+from bench.units import format_moment
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,19 +134,18 @@ def _details(run: Run) -> list[tuple[str, str]]:
         ("workers", f"{run.workers_wanted} wanted, {_seen(run)} seen"),
         ("factors", format.factors(cell.factors)),
         ("repeat", f"{cell.repeat}, attempt {run.attempt}"),
-        ("started", run.started_at),
+        ("started", format_moment(run.started_at)),
         ("reason", run.reason),
         ("passes", ", ".join(format.seconds(value) for value in run.passes)),
         *((f"phase {name}", format.seconds(value)) for name, value in run.phases.items()),
         *((f"stage {s.name}", f"{format.seconds(s.wall)} (pass {s.number})") for s in run.stages),
     ]
     if run.quality:
-        rows.append(("objective", format.number(run.quality.objective, 9)))
-        rows.append(("AUC", format.number(run.quality.auc, 6) if run.quality.auc else ""))
+        rows += [(name, format.number(value, 9)) for name, value in run.quality.numbers.items()]
     for m in run.measurements:
         values = ", ".join(format.number(value, 6) for value in m.values[:8])
         rows.append((m.metric, f"{values} {m.unit}".strip()))
-    rows += [(f"mark {mark.kind}", f"{mark.at} {mark.text}") for mark in run.marks]
+    rows += [(f"event {one.kind}", f"{format_moment(one.at)} {one.text}") for one in run.events]
     rows += [(f"version {name}", value) for name, value in sorted(run.versions.items())]
     return [(name, value) for name, value in rows if value]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from bench.ids import utc_now
+from bench.records.results import RunEvent
+
 CONSIDERABLE = 0.02  # share of the CPU time wanted from which a run is marked
 RATES = ("cpu_user", "cpu_system", "cpu_steal", "cpu_others", "throttled")
 Columns = Mapping[str, Sequence[object]]
@@ -51,11 +54,16 @@ def _is_machine(scope: str) -> bool:
     return scope.partition(":")[0] == "host"
 
 
-def marks(found: Mapping[str, float], already: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Return (kind, text) for what was considerable; kinds in ``already`` are not said again."""
+def events(found: Mapping[str, float], already: Collection[str] = ()) -> list[RunEvent]:
+    """Return an event for each considerable share; kinds in ``already`` are not repeated."""
+    now = utc_now()
     causes = {"steal": "the hypervisor", "throttled": "a quota that the study does not ask for"}
     return [
-        (kind, f"{cause} withheld {found[kind]:.1%} of the CPU time that the run wanted")
+        RunEvent(
+            at=now,
+            kind=kind,
+            text=f"{cause} withheld {found[kind]:.1%} of the CPU time that the run wanted",
+        )
         for kind, cause in causes.items()
         if found.get(kind, 0.0) > CONSIDERABLE and kind not in already
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.records.results import Measurement, Quality, StageTime, Vector
+from bench.records.results import Figure, Histogram, Measurement, Quality, StageTime
 
 MARK = b":::BENCH "
 MAX_LINE = 4000
@@ -36,17 +36,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     metric: str | None = None
     unit: str = ""
     value: float | None = None
-    item: str | None = None
+    values: tuple[float, ...] = ()
+    histogram: Histogram | None = None
+    item: str | int | None = None
+    role: str = ""
     digest: str | None = None
     sha256: str | None = None
     path: str | None = None
     versions: Mapping[str, str] = {}
-    objective: float | None = None
-    auc: float | None = None
-    iterations: int | None = None
-    converged: bool | None = None
+    figures: Mapping[str, Figure] = {}
     precision: str = "float64"
-    vector: Vector | None = None
     type: str | None = None
     message: str | None = None
 
@@ -66,7 +65,7 @@ class Log(msgspec.Struct, kw_only=True):
     stages: tuple[StageTime, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     quality: Quality | None = None
-    dataset: str | None = None
+    datasets: Mapping[str, str] = {}  # by role, the digest of the data as read
     versions: Mapping[str, str] = {}
     artefacts: Mapping[str, str] = {}
 
@@ -152,7 +151,6 @@ def _facts(events: list[Event]) -> Log:
         versions.update(event.versions)
     ready, end = (kinds.get(name, [None])[-1] for name in ("ready", "end"))
     quality = [_quality(event) for event in kinds.get("quality", [])]
-    dataset = [event.digest for event in kinds.get("dataset", [])]
     return Log(
         workers=ready.workers if ready else None,
         work=(end.mono_ns - ready.mono_ns) / 1e9 if ready and end else None,
@@ -161,7 +159,7 @@ def _facts(events: list[Event]) -> Log:
         stages=tuple(_stage(event) for event in kinds.get("stage", [])),
         measurements=tuple(_measurement(event) for event in kinds.get("measure", [])),
         quality=quality[-1] if quality else None,
-        dataset=dataset[-1] if dataset else None,
+        datasets={e.role: e.digest for e in kinds.get("dataset", []) if e.digest},
         versions=versions,
         artefacts={e.name or "": e.sha256 or "" for e in kinds.get("artefact", [])},
     )
@@ -196,20 +194,12 @@ def _measurement(event: Event) -> Measurement:
     return Measurement(
         metric=event.metric or "",
         unit=event.unit,
-        values=() if event.value is None else (event.value,),
+        values=event.values if event.value is None else (event.value,),
+        histogram=event.histogram,
         number=event.number,
-        item=event.item,
+        item=None if event.item is None else str(event.item),
     )
 
 
-def _quality(event: Event) -> Quality | None:
-    if event.objective is None:
-        return None
-    return Quality(
-        objective=event.objective,
-        auc=event.auc,
-        iterations=event.iterations,
-        converged=event.converged,
-        precision=event.precision,
-        vector=event.vector,
-    )
+def _quality(event: Event) -> Quality:
+    return Quality(figures=event.figures, precision=event.precision)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from bench.locks import delete_lock, machine_lock_is_shared, session_lock
 from bench.plan import Fixed
@@ -133,7 +132,7 @@ def seconds_spent(runs: Sequence[Run]) -> float:
     """Return the time that runs took, side by side counted once."""
     spans = []
     for one in runs:
-        begun = datetime.fromisoformat(one.started_at).timestamp()
+        begun = one.started_at.timestamp()
         spans.append((begun, begun + sum(one.phases.values())))
     spent, until = 0.0, float("-inf")
     for begun, ended in sorted(spans):

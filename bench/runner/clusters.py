@@ -13,7 +13,7 @@ from bench.contracts import THIS_MACHINE, Adaptable, Cluster, Environment
 from bench.errors import LaunchFailed
 from bench.ids import utc_now
 from bench.records.cluster import ClusterSpec, Owner
-from bench.records.results import ClusterEventName, ClusterLine
+from bench.records.results import ClusterEvent, ClusterEventName
 from bench.records.study import Case, Cell
 from bench.runner.resolve import cluster_spec
 from bench.runner.stop import MachineLimit, Stop
@@ -78,7 +78,7 @@ class Clusters:
         """
         name, spec = case.environment, cluster_spec(case)
         current = self._open.get(name)
-        if current is not None and not (case.reuse and current.can_become(spec)):
+        if current is not None and not (case.policy.reuse and current.can_become(spec)):
             self.close(name)
         for other in [one for one in self._open if self._in_the_way(one, name)]:
             self.close(other)
@@ -149,7 +149,7 @@ class Clusters:
 
     def _opened(self, name: str, spec: ClusterSpec) -> OpenCluster:
         identity = self.latest = f"c{next(self._ids)}"
-        line = ClusterLine(cluster=identity, environment=name, event="opening", at=utc_now())
+        line = ClusterEvent(cluster=identity, environment=name, event="opening", at=utc_now())
         self._journal.write(line)
         owner = msgspec.structs.replace(self._owner, cluster=identity)
         self._unsettled.add(identity)
@@ -180,7 +180,7 @@ class Clusters:
         facts = current.cluster.facts
         for machine in facts.machines.values():
             self._journal.once(machine)
-        line = ClusterLine(
+        line = ClusterEvent(
             cluster=current.id,
             environment=current.environment,
             event=event,

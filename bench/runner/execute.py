@@ -14,7 +14,6 @@ import msgspec
 
 from bench.contracts import Cluster, Execution, MetricSource, Outcome, ReportsEvents
 from bench.errors import StorageFailed
-from bench.ids import utc_now
 from bench.records.cluster import Job
 from bench.records.results import Run, RunEvent
 from bench.run_files import contention
@@ -108,12 +107,9 @@ def _events(
     outcome: Outcome, withheld: dict[str, float], sources: Sequence[MetricSource]
 ) -> list[RunEvent]:
     """Return what happened to a run, as its engine, its samples and its platform tell it."""
-    now = utc_now()
-    known = [kind for kind, _ in outcome.marks]
-    marks = [*outcome.marks, *contention.marks(withheld, known)]
-    events = [RunEvent(at=now, kind=kind, text=text) for kind, text in marks]
     watching = [one for one in sources if isinstance(one, ReportsEvents)]
-    return [*events, *outcome.happened, *(event for one in watching for event in one.marks())]
+    events = [*outcome.events, *(event for one in watching for event in one.events())]
+    return [*events, *contention.events(withheld, [event.kind for event in events])]
 
 
 def _wait(execution: Execution, timeout: float, stop: Stop) -> bool:

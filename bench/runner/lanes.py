@@ -21,6 +21,7 @@ from bench.contracts import Environment
 from bench.errors import LaunchFailed, Stopped
 from bench.ids import new_id, utc_now
 from bench.locks import machine_lock, try_acquire
+from bench.records import identity
 from bench.records.results import Run, Started, StoppedLine
 from bench.records.study import Case, Cell
 from bench.runner.clusters import Clusters, OpenCluster, machines_of
@@ -100,7 +101,7 @@ class Lane:
                 progress.cell(cell, attempt.number)
                 run = self._run(attempt)
             progress.finished(run)
-            if run.status in ("ok", "skipped") or attempt.number > case.retries:
+            if run.status in ("ok", "skipped") or attempt.number >= progress.plan.attempts(cell):
                 return
 
     def _attempt(self, cell: Cell, case: Case) -> Attempt:
@@ -121,13 +122,14 @@ class Lane:
         context, case = self._context, attempt.case
         environment = context.prepared.environments[case.environment]
         context.journal.once(context.prepared.workloads[case.use].bundle)
+        context.journal.once(identity.case_line(case))
         stage = functools.partial(context.progress.stage, attempt.cell)
         waited = self.clusters.make_room(case, context.stop, lambda: stage("queue"))
         with self._turn(environment, attempt.cell) as queued:
             run = self._on_cluster(attempt, waited + queued)
-            if run.status != "ok" or not case.reuse:
+            if run.status != "ok" or not case.policy.reuse:
                 self.clusters.close(case.environment)
-        context.stop.sleep(case.pause)
+        context.stop.sleep(case.policy.pause)
         return run
 
     @contextlib.contextmanager
@@ -172,7 +174,6 @@ class Lane:
         started = Started(
             run=attempt.run, key=attempt.cell.key, cluster=served.id, at=attempt.started_at
         )
-        context.journal.write(started)
         job = context.prepared.job(attempt.case, attempt.run)
         needs = RunContext(
             store=context.store,
@@ -180,7 +181,8 @@ class Lane:
             stage=functools.partial(context.progress.stage, attempt.cell),
             sampling=context.prepared.study.sampling,
         )
-        try:
+        try:  # Ctrl-C may come as soon as the start is on the disk
+            context.journal.write(started)
             run = execute(served.cluster, job, attempt, needs)
         except LaunchFailed as error:  # a host was lost before the job ran
             context.store.discard(attempt.run)

@@ -38,6 +38,7 @@ def prepare(study: Study, folder: Path) -> PreparedStudy:
     ``folder`` is the study file's: workloads given by path are found from it.
     """
     resolved = resolve(study, folder)
+    study = resolved.study
     places = {spec.name: environments.build(spec) for spec in study.environments}
     findings: dict[Finding, None] = {}
     skipped: dict[int, str] = {}
@@ -55,7 +56,6 @@ def prepare(study: Study, folder: Path) -> PreparedStudy:
         study=study,
         folder=folder,
         workloads=resolved.workloads,
-        identities=resolved.identities,
         skipped=skipped,
         environments=places,
         findings=tuple(findings),

@@ -29,23 +29,21 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
-    """A study with its workloads read and what is known beforehand of its machines.
+    """A study whose cases have their bundles and what is known beforehand of their machines.
 
-    ``folder`` is the study file's, ``identities`` maps an environment's name to facts that are
-    part of cell keys, ``skipped`` a case's position to the reason why it cannot run here.
+    ``folder`` is the study file's, ``skipped`` maps a case's position to the reason why it cannot
+    run here.
     """
 
     study: Study
     folder: Path
     workloads: Mapping[str, Workload]
-    identities: Mapping[str, Mapping[str, str]]
     skipped: Mapping[int, str] = {}
 
     def plan(self, *, retry: Index | None = None) -> Fixed:
         """Return the plan; cells that failed in ``retry`` get one more attempt each."""
         kind = Fixed if self.study.width is None else Auto
-        bundles = {use: one.bundle.digest for use, one in self.workloads.items()}
-        return kind(self.study, bundles, self.identities, skipped=self.skipped, retry=retry)
+        return kind(self.study, skipped=self.skipped, retry=retry)
 
     def job(self, case: Case, run: str) -> Job:
         """Return the job of a case for the run of this id."""
@@ -56,22 +54,27 @@ class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
             entry=workload.manifest.entry,
             bundle=workload.files,
             params=case.params,
-            dataset=case.dataset,
+            datasets=case.datasets,
+            metrics={name: one.unit for name, one in workload.manifest.metrics.items()},
             workers=case.workers,
             passes=case.passes,
             stages=case.stages,
-            timeout=case.timeout,
+            timeout=case.policy.timeout,
         )
 
 
 def resolve(study: Study, folder: Path) -> ResolvedStudy:
     """Read the workloads of a study; those given by path are found from ``folder``."""
-    return ResolvedStudy(
-        study=study,
-        folder=folder,
-        workloads={use: _read(use, folder) for use in sorted({case.use for case in study.cases})},
-        identities={spec.name: environments.identity(spec) for spec in study.environments},
+    found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
+    machines = {spec.name: environments.identity(spec) for spec in study.environments}
+    cases = tuple(
+        msgspec.structs.replace(
+            case, bundle=found[case.use].bundle.digest, machines=machines[case.environment]
+        )
+        for case in study.cases
     )
+    whole = msgspec.structs.replace(study, cases=cases)
+    return ResolvedStudy(study=whole, folder=folder, workloads=found)
 
 
 def cluster_spec(case: Case) -> ClusterSpec:
@@ -82,6 +85,7 @@ def cluster_spec(case: Case) -> ClusterSpec:
         worker=case.worker,
         driver=case.driver,
         conf=case.conf,
+        versions=case.versions,
     )
 
 

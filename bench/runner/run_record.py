@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -25,7 +26,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     case: Case
     number: int
     session: str
-    started_at: str
+    started_at: datetime
     task: str
     bundle: str
     cluster: str = ""
@@ -57,11 +58,11 @@ def record_of(
         passes=first.passes,
         measurements=first.measurements,
         quality=first.quality,
-        marks=tuple(events),
+        events=tuple(events),
         contention=contention or {},
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,
-        digests=digests(attempt, first.dataset),
+        digests=digests(attempt, first.datasets),
         versions=first.versions,
         artefacts=first.artefacts,
     )
@@ -82,17 +83,17 @@ def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
         warmups=attempt.case.warmups,
         stages_mode=attempt.case.stages,
         workers_wanted=attempt.case.workers,
-        digests=digests(attempt, None),
+        digests=digests(attempt, {}),
     )
 
 
-def digests(attempt: Attempt, dataset: str | None) -> Digests:
+def digests(attempt: Attempt, datasets: Mapping[str, str]) -> Digests:
     """Return what must be equal between runs of the same work."""
     return Digests(
         task=attempt.task,
         bundle=attempt.bundle,
         params=digest(attempt.case.params),
-        dataset=dataset,
+        datasets=datasets,
     )
 
 
@@ -100,7 +101,7 @@ def _status(
     attempt: Attempt, outcome: Outcome, logs: Mapping[int, workload_log.Log], timed_out: bool
 ) -> tuple[Status, str]:
     if timed_out:
-        return "timeout", f"not done after {attempt.case.timeout:g} s"
+        return "timeout", f"not done after {attempt.case.policy.timeout:g} s"
     faults = {rank: log.fault for rank, log in logs.items() if log.fault}
     told = {rank: fault for rank, fault in faults.items() if not fault.startswith("log incomplete")}
     if told:

@@ -27,7 +27,7 @@ def new_session(study: Study, folder: Path, campaign: str | None) -> Session:
     return Session(
         session=session,
         campaign=campaign or session,
-        study=msgspec.structs.replace(study, environments=recorded),
+        study=msgspec.structs.replace(study, environments=recorded, cases=()),
         started_at=utc_now(),
         host=host_id(),
         benchcast=_version("benchcast") or "unknown",

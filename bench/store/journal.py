@@ -14,6 +14,7 @@ import msgspec
 from bench.errors import StorageFailed
 from bench.records.results import (
     Bundle,
+    CaseLine,
     Line,
     Machine,
 )
@@ -41,8 +42,8 @@ class Journal:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._fd)
 
-    def once(self, line: Machine | Bundle) -> None:
-        """Append a machine or a bundle, unless this file has it already."""
+    def once(self, line: Machine | Bundle | CaseLine) -> None:
+        """Append a machine, a bundle or a case, unless this file has it already."""
         with self._lock:
             if line.digest not in self._known:
                 self._known.add(line.digest)

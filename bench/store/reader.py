@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -10,7 +12,8 @@ from bench.errors import StoreError
 from bench.records.results import (
     SCHEMA,
     Bundle,
-    ClusterLine,
+    CaseLine,
+    ClusterEvent,
     Line,
     Machine,
     Run,
@@ -18,6 +21,8 @@ from bench.records.results import (
     Started,
     StoppedLine,
 )
+from bench.records.schema import upgraded
+from bench.records.study import Case
 
 
 class Results(msgspec.Struct, kw_only=True):
@@ -26,8 +31,9 @@ class Results(msgspec.Struct, kw_only=True):
     sessions: dict[str, Session] = {}
     machines: dict[str, Machine] = {}
     bundles: dict[str, Bundle] = {}
-    clusters: list[ClusterLine] = []
-    lives: dict[tuple[str, str], ClusterLine] = {}  # (session, cluster) -> its last line
+    cases: dict[str, Case] = {}  # by digest
+    clusters: list[ClusterEvent] = []
+    lives: dict[tuple[str, str], ClusterEvent] = {}  # (session, cluster) -> its last line
     runs: list[Run] = []
     orphans: list[tuple[str, Started]] = []  # (session, started) without run or stopped
     warnings: list[str] = []
@@ -48,6 +54,7 @@ class _Head(msgspec.Struct):
 
 
 _lines = msgspec.json.Decoder(Line)
+_raw = msgspec.json.Decoder(dict[str, Any])
 _head = msgspec.json.Decoder(_Head)
 
 
@@ -58,17 +65,34 @@ def _read_file(path: Path, results: Results) -> None:
         results.warnings.append(f"{path.name}: its last line is torn and was skipped")
     if not lines:
         return
-    _check_head(path, lines[0])
+    head = _check_head(path, lines[0])
     reader = _Reader(results)
-    for number, text in enumerate(lines, start=1):
-        try:
-            reader.add(_lines.decode(text))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StoreError(
-                f"{path.name}: line {number} cannot be read ({error})",
-                remedy="move the file out of the results folder, or mend the line",
-            ) from error
+    number = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal number
+        for text in lines:
+            number += 1
+            yield text
+
+    try:
+        for line in _decoded(counted(), head.schema):
+            reader.add(line)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # msgspec's among them
+        raise StoreError(
+            f"{path.name}: line {number} cannot be read ({error})",
+            remedy="move the file out of the results folder, or mend the line",
+        ) from error
     results.orphans.extend((reader.session, started) for started in reader.starts.values())
+
+
+def _decoded(texts: Iterator[bytes], schema: int) -> Iterator[Line]:
+    """Yield the lines of a file, those of an older schema brought up to date."""
+    if schema == SCHEMA:
+        yield from map(_lines.decode, texts)
+    else:
+        for raw in upgraded(map(_raw.decode, texts), schema):
+            yield msgspec.convert(raw, Line)
 
 
 class _Reader:
@@ -88,19 +112,21 @@ class _Reader:
                     self._results.runs.append(line)
             case Started():
                 self.starts[line.run] = line
-            case ClusterLine():
+            case ClusterEvent():
                 self._results.clusters.append(line)
                 self._results.lives[self.session, line.cluster] = line
             case Machine():
                 self._results.machines[line.digest] = line
             case Bundle():
                 self._results.bundles[line.digest] = line
+            case CaseLine():
+                self._results.cases[line.digest] = line.case
             case Session():
                 self.session = line.session
                 self._results.sessions[line.session] = line
 
 
-def _check_head(path: Path, text: bytes) -> None:
+def _check_head(path: Path, text: bytes) -> _Head:
     try:
         head = _head.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -115,3 +141,4 @@ def _check_head(path: Path, text: bytes) -> None:
             f"{path.name} has schema {head.schema}, this benchcast reads up to {SCHEMA}",
             remedy="upgrade benchcast: pip install --upgrade benchcast",
         )
+    return head

@@ -11,7 +11,8 @@ from msgspec import UNSET
 
 from bench.digests import digest
 from bench.errors import StudyError
-from bench.records.study import Case, Dataset, Shape
+from bench.records.identity import measured
+from bench.records.study import Case, Dataset, Policy, Shape
 from bench.records.values import Scalar
 from bench.study.environments import Axes, Environment
 from bench.study.workloads import Data, Workload
@@ -56,7 +57,7 @@ def expand(
     seen: dict[str, Case] = {}
     for workload, environment in pairs:
         for case in _cases(workload, environment, work):
-            identity = _identity(case, environment)
+            identity = digest([case.use, measured(case)])  # bundles are not known yet
             if identity in seen:
                 raise StudyError(
                     f"{file}: {_described(seen[identity])} and {_described(case)} are the same",
@@ -98,7 +99,7 @@ def _pairs(
 
 
 def _datasets(workload: Workload) -> tuple[Data, ...]:
-    return workload.datasets or (Data("none", None, {}),)
+    return workload.datasets or (Data("none", None, "train", {}),)
 
 
 def _count(workload: Workload, environment: Environment) -> int:
@@ -130,25 +131,33 @@ def _case(
     point: Mapping[str, Scalar],
     factors: Mapping[str, Scalar],
 ) -> Case:
+    manifest, spec = workload.manifest, environment.spec
+    dataset = Dataset(name=data.name, generator=data.generator, params=_below("dataset", point))
     return Case(
         workload=workload.label,
+        environment=spec.name,
         use=workload.use,
-        engine=workload.manifest.engine,
-        environment=environment.spec.name,
+        factors=dict(sorted(factors.items())),
+        program=manifest.name,
+        task=manifest.task,
+        engine=manifest.engine,
+        params=_below("params", point),
+        datasets={data.role: dataset},
+        kind=spec.kind,
+        settings=spec.keyed(),
         workers=int(point["workers"]),
         worker=_shape("worker", point),
         driver=_shape("driver", point),
         conf={key: str(value) for key, value in _below("conf", point).items()},
-        params=_below("params", point),
-        dataset=Dataset(name=data.name, generator=data.generator, params=_below("dataset", point)),
-        factors=dict(sorted(factors.items())),
         passes=work.passes,
-        warmups=work.warmups,
         stages=workload.stages,
-        timeout=environment.timeout,
-        retries=environment.retries,
-        reuse=environment.reuse,
-        pause=environment.pause,
+        warmups=work.warmups,
+        policy=Policy(
+            timeout=environment.timeout,
+            retries=environment.retries,
+            reuse=environment.reuse,
+            pause=environment.pause,
+        ),
     )
 
 
@@ -170,21 +179,6 @@ def _below(group: str, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return {
         path.removeprefix(start): point[path] for path in sorted(point) if path.startswith(start)
     }
-
-
-def _identity(case: Case, environment: Environment) -> str:
-    """Return the digest of all that makes a cell another cell (names, labels and pauses do not)."""
-    data = case.dataset
-    return digest(
-        [
-            case.use,
-            case.params,
-            [data.generator or data.name, data.params],
-            [environment.spec.kind, environment.spec.keyed()],
-            [case.workers, case.worker, case.driver, case.conf],
-            [case.passes, case.stages],
-        ]
-    )
 
 
 def _described(case: Case) -> str:

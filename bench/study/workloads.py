@@ -27,6 +27,7 @@ class Data:
 
     name: str
     generator: str | None
+    role: str
     axes: Axes
 
 
@@ -160,7 +161,7 @@ def _data(entry: Table, name: str, manifest: Manifest, table: Table | None) -> D
     """Resolve a dataset: the study's own keys over the workload's defaults."""
     if table is None:
         built_in = manifest.dataset[name]
-        return Data(name, built_in.generator, _with_defaults(built_in, {}))
+        return Data(name, built_in.generator, built_in.role, _with_defaults(built_in, {}))
     built_in = _base(table, name, manifest, table.get("generator", values.text, None))
     given = Table(
         table.file,
@@ -169,7 +170,7 @@ def _data(entry: Table, name: str, manifest: Manifest, table: Table | None) -> D
     )
     _known_of(given, tuple(built_in.params), f"key of a {built_in.generator or name} dataset")
     axes = {key: given.several(key, _accept(built_in, key)) for key in given.data}
-    return Data(name, built_in.generator, _with_defaults(built_in, axes))
+    return Data(name, built_in.generator, built_in.role, _with_defaults(built_in, axes))
 
 
 def _base(table: Table, name: str, manifest: Manifest, generator: str | None) -> BuiltIn:

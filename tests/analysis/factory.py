@@ -7,12 +7,25 @@ import itertools
 import math
 import random
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from bench.records.results import Digests, Machine, Quality, Run, Session, StageTime, Vector
-from bench.records.study import Case, Cell, Dataset, EnvironmentSpec, Shape, Study
+from bench.analysis.study import overview as study_overview
+from bench.analysis.study_types import StudyAnalysis
+from bench.records import identity
+from bench.records.results import (
+    Digests,
+    Machine,
+    Quality,
+    QualityLimits,
+    Run,
+    Session,
+    StageTime,
+    Vector,
+)
+from bench.records.study import Case, Dataset, EnvironmentSpec, Shape, Study
 from bench.records.values import Scalar
 
 ENGINES = {"spark-logreg": "spark", "tensorflow-logreg": "tensorflow"}
@@ -27,13 +40,28 @@ def digest(*parts: object) -> str:
 MACHINE = Machine(
     digest=digest("machine"), cpu_model="Example CPU", cores=8, memory=16 << 30, os="Linux 6"
 )
-QUALITY = Quality(
-    objective=0.412345678,
-    auc=0.7612,
-    iterations=21,
-    converged=True,
-    vector=Vector(count=3, norm=2.0, projections=(0.5, -0.25)),
+TASK = "logistic-regression/1"
+LIMITS = QualityLimits(
+    tolerances={"objective": 1e-6, "auc": 1e-4, "vector": 1e-9}, requires={"converged": True}
 )
+CASES: dict[str, Case] = {}  # every case that a run was made of, by digest
+BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def quality(precision: str = "float64", **changes: Any) -> Quality:
+    """Return the quality of the example, with some figures changed; None leaves one out."""
+    figures: dict[str, Any] = {
+        "objective": 0.412345678,
+        "auc": 0.7612,
+        "iterations": 21.0,
+        "converged": True,
+        "vector": Vector(count=3, norm=2.0, projections=(0.5, -0.25)),
+    } | changes
+    stated = {name: value for name, value in figures.items() if value is not None}
+    return Quality(figures=stated, precision=precision)
+
+
+QUALITY = quality()
 
 
 def case(workload: str = "spark-logreg", workers: int = 1, **changes: Any) -> Case:
@@ -41,16 +69,21 @@ def case(workload: str = "spark-logreg", workers: int = 1, **changes: Any) -> Ca
     plain = Case(
         workload=workload,
         use=workload,
+        program=workload,
+        task=TASK,
+        kind="local",
         engine=ENGINES.get(workload, "spark"),
         environment="here",
         workers=workers,
         worker=Shape(cores=1, memory=2 << 30),
         driver=Shape(),
         params=PARAMS,
-        dataset=Dataset(name="flights"),
+        datasets={"train": Dataset(name="flights")},
         factors={"workers": workers},
     )
-    return msgspec.structs.replace(plain, **changes)
+    place = changes.get("environment", "here")  # environments of one kind differ in their settings
+    settings = {} if place == "here" else {"at": place}
+    return msgspec.structs.replace(plain, **{"settings": settings, **changes})
 
 
 def session(cases: Sequence[Case], name: str = "s1", **changes: Any) -> Session:
@@ -61,13 +94,12 @@ def session(cases: Sequence[Case], name: str = "s1", **changes: Any) -> Session:
         seed=7,
         repeats=5,
         environments=(EnvironmentSpec(name="here", kind="local"),),
-        cases=tuple(cases),
     )
     plain = Session(
         session=name,
         campaign="c1",
         study=study,
-        started_at="2026-01-02T03:04:05Z",
+        started_at=BEGUN,
         host=digest("host"),
         benchcast="0.1.0",
     )
@@ -82,23 +114,16 @@ class Maker:
 
     def run(self, of: Case, seconds: float = 10.0, repeat: int = 0, **changes: Any) -> Run:
         """Return an ok run of a case that took so many seconds (one pass)."""
-        series = digest(of.workload, of.environment, of.workers, dict(of.params), of.dataset.name)
+        line = identity.case_line(of)
+        CASES[line.digest] = line.case
         plain = Run(
             run=f"20260102-{next(self._numbers):06d}",
-            cell=Cell(
-                key=digest(series, repeat),
-                series=series,
-                workload=of.workload,
-                environment=of.environment,
-                workers=of.workers,
-                factors=of.factors,
-                repeat=repeat,
-            ),
+            cell=identity.cells(of, repeat + 1)[repeat],
             attempt=1,
             session="s1",
             cluster="k1",
             status="ok",
-            started_at="2026-01-02T03:04:05Z",
+            started_at=BEGUN,
             machines=(MACHINE.digest,),
             phases={"provision": 0.5, "launch": 3.0, "work": seconds},
             stages=(
@@ -110,14 +135,22 @@ class Maker:
             workers_wanted=of.workers,
             workers_seen=of.workers,
             digests=Digests(
-                task="logistic-regression/1",
+                task=TASK,
                 bundle=digest(of.use),
                 params=digest(sorted(of.params.items())),
-                dataset=digest(of.dataset.name),
+                datasets={role: digest(data.name) for role, data in of.datasets.items()},
             ),
             versions={of.engine: "4.1.0", "python": "3.11.7"},
         )
         return msgspec.structs.replace(plain, **changes)
+
+
+def overview(
+    sessions: Sequence[Session], machines: Sequence[Machine], runs: Sequence[Run], **given: Any
+) -> StudyAnalysis:
+    """Analyse runs of this factory; without a session nothing is known of their cases."""
+    given.setdefault("limits", {TASK: LIMITS})
+    return study_overview(sessions, machines, CASES if sessions else {}, runs, **given)
 
 
 def failed(run: Run, reason: str = "executor lost", status: str = "failed") -> Run:

@@ -8,11 +8,22 @@ import msgspec
 import pytest
 
 from bench.analysis.comparison.types import Verdict
-from bench.analysis.study import overview, representatives
+from bench.analysis.study import representatives
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Run, Vector
 from bench.records.study import Case, Dataset, Shape
-from tests.analysis.factory import QUALITY, Maker, case, digest, failed, samples, session, study
+from tests.analysis import factory
+from tests.analysis.factory import (
+    QUALITY,
+    Maker,
+    case,
+    digest,
+    failed,
+    overview,
+    samples,
+    session,
+    study,
+)
 
 SPARK, TF = "spark-logreg", "tensorflow-logreg"
 
@@ -33,7 +44,7 @@ def _changed(run: Run, changes: dict[str, Any]) -> dict[str, Any]:
     assert run.digests is not None
     return {
         "digests": msgspec.structs.replace(run.digests, **digests),
-        "quality": msgspec.structs.replace(QUALITY, **quality) if quality is not None else None,
+        "quality": factory.quality(**quality) if quality is not None else None,
         **rest,
     }
 
@@ -50,8 +61,8 @@ def test_equal_work_is_comparable_and_gives_a_ratio() -> None:
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("dataset", {"digests": {"dataset": digest("other data")}}),
-        ("objective", {"quality": {"objective": QUALITY.objective + 2e-6}}),
+        ("dataset", {"digests": {"datasets": {"train": digest("other data")}}}),
+        ("objective", {"quality": {"objective": QUALITY.numbers["objective"] + 2e-6}}),
         ("auc", {"quality": {"auc": 0.7612 - 2e-4}}),
         ("precision", {"quality": {"precision": "float32"}}),
         ("converged", {"quality": {"converged": False}}),
@@ -73,16 +84,16 @@ def test_a_difference_of_the_runs_is_named(name: str, changes: dict[str, Any]) -
     ("names", "changes"),
     [
         (["params.tolerance"], {"params": {"tolerance": 1e-4, "regularization": 0.01}}),
-        (["dataset.seed"], {"dataset": Dataset(name="made", params={"seed": 2})}),
-        (["dataset.name"], {"dataset": Dataset(name="other", params={"seed": 1})}),
+        (["dataset.seed"], {"datasets": {"train": Dataset(name="made", params={"seed": 2})}}),
+        (["dataset.name"], {"datasets": {"train": Dataset(name="other", params={"seed": 1})}}),
         (["worker.cores"], {"worker": Shape(cores=2, memory=2 << 30)}),
     ],
 )
 def test_a_difference_of_the_cases_is_named_with_both_values(
     names: list[str], changes: dict[str, Any]
 ) -> None:
-    data = Dataset(name="made", params={"seed": 1})
-    _, verdict = of(case(SPARK, dataset=data), case(TF, **{"dataset": data, **changes}))
+    data = {"train": Dataset(name="made", params={"seed": 1})}
+    _, verdict = of(case(SPARK, datasets=data), case(TF, **{"datasets": data, **changes}))
     against = {one.name: one for one in verdict.differences if not one.allowed}
     assert verdict.comparable is False
     assert set(names) <= set(against)
@@ -128,7 +139,7 @@ def test_the_factor_under_study_is_allowed_but_its_model_is_not() -> None:
 def test_coefficients_of_one_workload_must_agree_over_worker_counts() -> None:
     make, cases = Maker(), [case(SPARK, 1), case(SPARK, 2)]
     moved = Vector(count=3, norm=2.0, projections=(0.5, -0.25 + 4e-9))
-    bent = msgspec.structs.replace(QUALITY, vector=moved)
+    bent = factory.quality(vector=moved)
     runs = [make.run(cases[0], 10.0), make.run(cases[1], 6.0, quality=bent)]
     found = overview([session(cases)], [], runs)
     assert [one.name for one in found.verdicts[0].differences] == ["vector"]
@@ -137,7 +148,7 @@ def test_coefficients_of_one_workload_must_agree_over_worker_counts() -> None:
 
 def test_the_overview_finds_the_known_truth() -> None:
     sessions, machines, runs = study(repeats=9, counts=(1, 2, 4))
-    chosen = representatives(sessions, runs)
+    chosen = representatives(factory.CASES, runs)
     found = overview(sessions, machines, runs, samples={run: samples() for run in chosen})
     assert [curve.label for curve in found.curves] == [SPARK, TF]
     for curve, gain in zip(found.curves, (1.3, 1.7), strict=True):

@@ -10,13 +10,13 @@ import pytest
 
 from bench.analysis.comparison.types import Verdict
 from bench.analysis.statistics import interleaving
-from bench.analysis.study import overview
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Machine, Run
 from bench.records.study import Case
 from bench.report import markdown, terminal
 from bench.report import page as html
-from tests.analysis.factory import MACHINE, QUALITY, Maker, case, digest, session
+from tests.analysis import factory
+from tests.analysis.factory import MACHINE, Maker, case, digest, overview, session
 
 SPARK, TF = "spark-logreg", "tensorflow-logreg"
 
@@ -119,7 +119,7 @@ def test_withheld_on_a_side_that_does_not_tell_of_the_other() -> None:
 
 
 def test_iterations_are_noted() -> None:
-    more = msgspec.structs.replace(QUALITY, iterations=115)
+    more = factory.quality(iterations=115)
     verdict = across(judged(pair(case(SPARK), case(TF), quality=more)))
     found = [(one.name, one.left, one.right, one.allowed) for one in verdict.differences]
     assert found == [("iterations", "21", "115", True)]
@@ -134,8 +134,8 @@ def test_conf_is_part_of_what_environments_are_but_not_within_one() -> None:
     assert (found, verdict.comparable) == ([("conf.spark.io.codec", True)], True)
 
 
-PRECISION = msgspec.structs.replace(QUALITY, precision="float32")
-OBJECTIVE = msgspec.structs.replace(QUALITY, objective=0.5)
+PRECISION = factory.quality(precision="float32")
+OBJECTIVE = factory.quality(objective=0.5)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ OBJECTIVE = msgspec.structs.replace(QUALITY, objective=0.5)
     [
         ("precision", {"quality": PRECISION}),
         ("objective", {"quality": OBJECTIVE}),
-        ("converged", {"quality": msgspec.structs.replace(QUALITY, converged=False)}),
+        ("converged", {"quality": factory.quality(converged=False)}),
         ("stages", {"stages_mode": "staged"}),
         ("warmups", {"warmups": 1}),
         ("passes", {"passes": (5.0, 5.1)}),
@@ -169,7 +169,7 @@ def test_a_difference_is_accepted_by_name_and_said_everywhere(
 
 
 def test_accepting_one_difference_leaves_the_others() -> None:
-    off = msgspec.structs.replace(PRECISION, objective=0.5)
+    off = factory.quality(precision="float32", objective=0.5)
     verdict = across(judged(pair(case(SPARK), case(TF), quality=off), allow=["precision"]))
     assert (verdict.comparable, verdict.accepted) == (False, ("precision",))
     assert [reason.split()[0] for reason in verdict.reasons] == ["objective"]

@@ -116,10 +116,16 @@ def test_the_plan_follows_the_rule_that_was_simulated(order: str) -> None:
     rng, most, width = np.random.default_rng(4), 12, 0.1
     logs = 0.03 * rng.standard_normal((12, 2, most))
     cases = [case(workers=1), case(workers=2)]
-    study = msgspec.structs.replace(session(cases).study, repeats=most, width=width, order=order)
+    study = msgspec.structs.replace(
+        session(cases).study,
+        cases=tuple(cases),
+        repeats=most,
+        width=width,
+        order=order,
+    )
     expected = lengths(logs, width)
     for campaign, blocks in zip(logs, expected, strict=True):
-        plan, index, make = Auto(study, {cases[0].use: "b"}, {}), Index(), Maker()
+        plan, index, make = Auto(study), Index(), Maker()
         while (cell := plan.next(index)) is not None:
             seconds = math.exp(campaign[cell.workers - 1, cell.repeat])
             run = make.run(case(workers=cell.workers), seconds)

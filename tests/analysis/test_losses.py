@@ -7,11 +7,11 @@ import pytest
 from bench.analysis.attribution.attribution import attribute
 from bench.analysis.attribution.losses import losses, representative_runs
 from bench.analysis.runs.grouping import select
-from bench.analysis.study import overview
 from bench.records.results import Run
 from bench.records.spark_log import SparkLog
 from bench.report import charts, format
-from tests.analysis.factory import Maker, case, session
+from tests.analysis import factory
+from tests.analysis.factory import Maker, case, overview, session
 from tests.eventlogs import Job, Stage, build, even
 
 CASES = [case(workers=1), case(workers=2)]
@@ -35,7 +35,7 @@ def log(workers: int) -> SparkLog:
 
 def test_the_run_in_the_middle_stands_for_its_cell() -> None:
     runs = campaign()
-    chosen = list(representative_runs(select([session(CASES)], runs).lines))
+    chosen = list(representative_runs(select(factory.CASES, runs).lines))
     assert [run.run for run, _ in chosen] == [runs[1].run, runs[4].run]
     assert [one.workers for _, one in chosen] == [1, 1]
 

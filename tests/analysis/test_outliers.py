@@ -7,9 +7,8 @@ import pytest
 
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import interval, outliers
-from bench.analysis.study import overview
 from bench.report import tables, terminal
-from tests.analysis.factory import Maker, case, session
+from tests.analysis.factory import Maker, case, overview, session
 
 
 def values(*seconds: float) -> list[RunValue]:

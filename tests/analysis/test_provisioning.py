@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from bench.analysis.runs.provisioning import making
 from bench.analysis.runs.types import ProvisionTimes
-from bench.records.results import ClusterLine, Machine, MachineUse
+from bench.records.results import ClusterEvent, Machine, MachineUse
 from bench.report.format import made
+from tests.analysis import factory
 
 
 def machine(digest: str, **under: str) -> Machine:
-    return Machine(digest=digest, cpu_model="c", cores=1, memory=1 << 30, os="l", under=under)
+    return Machine(digest=digest, cpu_model="c", cores=1, memory=1 << 30, os="l", hypervisor=under)
 
 
-def line(environment: str, *uses: tuple[str, float | None]) -> ClusterLine:
+def line(environment: str, *uses: tuple[str, float | None]) -> ClusterEvent:
     machines = tuple(
-        MachineUse(machine=digest, role="worker", seconds=60.0, made=seconds)
+        MachineUse(machine=digest, role="worker", seconds=60.0, provision_seconds=seconds)
         for digest, seconds in uses
     )
-    return ClusterLine(
-        cluster="c", environment=environment, event="closed", at="", machines=machines
+    return ClusterEvent(
+        cluster="c", environment=environment, event="closed", at=factory.BEGUN, machines=machines
     )
 
 

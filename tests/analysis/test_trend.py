@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from bench.analysis.statistics import trend
-from bench.analysis.study import overview
 from bench.records.results import Run
 from bench.report import terminal
-from tests.analysis.factory import Maker, case, session
+from tests.analysis.factory import Maker, case, overview, session
 
 
 def trend_of(times: Sequence[float]) -> tuple[float, float]:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from bench.analysis.runs.types import Curve
 from bench.analysis.runs.utilization import MOST_POINTS, utilization
-from bench.analysis.study import overview, representatives
-from tests.analysis.factory import Maker, case, gpus, samples, session
+from bench.analysis.study import representatives
+from tests.analysis import factory
+from tests.analysis.factory import Maker, case, gpus, overview, samples, session
 
 CURVE = Curve(id="c", label="c", workload="w", environment="e")
 
@@ -61,7 +62,7 @@ def test_a_run_is_shown_with_the_rate_of_its_own_session() -> None:
     runs = [Maker().run(one, 10.0)]
     plain = session([one])
     slow = replace(plain, study=replace(plain.study, sampling=5.0))
-    (chosen,) = representatives([slow], runs)
+    (chosen,) = representatives(factory.CASES, runs)
     (shown,) = overview([slow], [], runs, samples={chosen: samples()}).utilization
     assert (shown.sampling, shown.gpus) == (5.0, ())
     found = overview([slow], [], runs, samples={chosen: samples()}, gpus={chosen: gpus()})

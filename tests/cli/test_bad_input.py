@@ -130,7 +130,7 @@ def test_a_newer_schema_is_one_line_and_nothing_is_lost(work: Path) -> None:
     study = write(work)
     assert benchcast("run", str(study)).returncode == 0
     path = next(Path("results/fake").glob("*.jsonl"))
-    path.write_text(path.read_text().replace('"schema":1', '"schema":9', 1))
+    path.write_text(path.read_text().replace('"schema":2', '"schema":9', 1))
     before = path.read_bytes()
     for verb in ("run", "report", "list", "plan"):
         done = benchcast(verb, str(study))

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bench import environments, study, workloads
+from bench.records import identity
 from bench.runner import resolve
 from bench.store.folder import Store
 from tests.analysis.factory import MACHINE, Maker, session
@@ -76,11 +77,12 @@ def run(work: Path) -> str:
     store.root.mkdir(parents=True)
     recorded = tuple(one.recorded() for one in read.environments)
     made = session([])
-    whole = msgspec.structs.replace(read, environments=recorded)
+    whole = msgspec.structs.replace(read, environments=recorded, cases=())
     journal = store.journal(msgspec.structs.replace(made, study=whole))
     journal.once(MACHINE)
     runs = []
     for cell in plan.cells:
+        journal.once(identity.case_line(plan.case(cell)))
         one = make.run(plan.case(cell), 9.5 / cell.workers)
         runs.append(msgspec.structs.replace(one, cell=cell))
         journal.write(runs[-1])

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.study import overview
 from bench.analysis.study_types import StudyAnalysis
 from bench.cli import watch
-from tests.analysis.factory import Maker, case, session
+from tests.analysis.factory import Maker, case, overview, session
 from tests.campaigns import write
 from tests.cli.test_bad_input import benchcast
 

@@ -15,11 +15,12 @@ import msgspec
 import pyarrow
 import pytest
 
-from bench.records import spark_log
+from bench.records import identity, spark_log
 from bench.records.results import Run
 from bench.records.spark_log import SparkLog
 from bench.records.study import Shape
 from bench.store.folder import Store
+from tests.analysis import factory
 from tests.analysis.factory import MACHINE, Maker, case, session
 from tests.cli.test_bad_input import benchcast
 from tests.eventlogs import Job, Stage, build, even
@@ -119,6 +120,8 @@ def runs(work: Path) -> dict[str, Run]:
     study = msgspec.structs.replace(made.study, environments=(local,))
     journal = store.journal(msgspec.structs.replace(made, study=study))
     journal.once(msgspec.structs.replace(MACHINE, cores=2))
+    for line in factory.CASES.values():
+        journal.once(identity.case_line(line))
     for run in found.values():
         journal.write(run)
     journal.close()

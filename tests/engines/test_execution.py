@@ -98,7 +98,7 @@ def job(tmp_path: Path, body: str) -> Job:
         entry="main.py",
         bundle={"main.py": str(main)},
         params={"a": 1},
-        dataset=Dataset(name="synthetic", generator="spark-perf", params={"rows": 10}),
+        datasets={"train": Dataset(name="synthetic", generator="spark-perf", params={"rows": 10})},
         workers=2,
         passes=1,
         stages="fused",

@@ -70,7 +70,7 @@ def job(folder: Path, run: str, engine: str, workers: int, **params: bool) -> Jo
         entry="main.py",
         bundle={"main.py": str(main), "_common/names.py": str(names)},
         params=params,
-        dataset=Dataset(name="none"),
+        datasets={"train": Dataset(name="none")},
         workers=workers,
         passes=1,
         stages="fused",
@@ -110,7 +110,7 @@ def test_spark_on_one_and_two_workers(place: Environment, tmp_path: Path) -> Non
             assert len(outcome.machines) == workers
             assert outcome.worker_cpu is not None
             assert outcome.worker_cpu > 0
-            assert outcome.marks == ()
+            assert outcome.events == ()
 
 
 def test_spark_failures(place: Environment, tmp_path: Path) -> None:

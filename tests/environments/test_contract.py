@@ -125,7 +125,7 @@ class Bed:
                 },
             },
             params={"seconds": seconds},
-            dataset=Dataset(name="none"),
+            datasets={"train": Dataset(name="none")},
             workers=workers,
             passes=1,
             stages="fused",

@@ -230,8 +230,7 @@ def test_how_one_logs_in_is_no_part_of_a_cell_and_in_no_record(tmp_path: Path) -
     other = loaded(tmp_path, 'hosts = ["a", "c"]')
     keys = []
     for one in (plain, dressed, other):
-        made = Fixed(one, {"tensorflow-logistic-regression": "b"}, {})
-        keys.append([cell.key for cell in made.cells])
+        keys.append([cell.key for cell in Fixed(one).cells])
     assert keys[0] == keys[1]
     assert not set(keys[0]) & set(keys[2])
     text = msgspec.json.encode(new_session(dressed, tmp_path, None)).decode()

@@ -69,10 +69,10 @@ def test_the_closed_cluster_has_every_machine_that_it_held_once() -> None:
     told = []
     for wanted in (need(1), need(2), need(2, cores=2)):
         cluster.adapt(wanted)
-        told.append([use.made for use in cluster.facts.uses])
+        told.append([use.provision_seconds for use in cluster.facts.uses])
     assert told == [[1.0], [1.0, 4.0], [5.0, 6.0]]
     for _ in range(2):
         cluster.close()
     uses = cluster.facts.uses
-    assert sorted(use.made or 0 for use in uses) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert sorted(use.provision_seconds or 0 for use in uses) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert {use.role for use in uses} == {"worker"}

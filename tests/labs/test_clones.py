@@ -94,10 +94,10 @@ def test_a_cluster_is_scaled_out_and_in_and_what_can_stay_stays(place: Site) -> 
     adapt(cluster, need(3))
     assert names(there) == held(there, 0, 1, 2)
     assert [use.role for use in cluster.facts.uses] == ["worker"] * 3
-    assert all(use.made is not None for use in cluster.facts.uses)
+    assert all(use.provision_seconds is not None for use in cluster.facts.uses)
     (machine, *_) = cluster.facts.machines.values()
-    assert machine.under["clone"] == "linked"
-    assert machine.under["pool"] == "no limits"
+    assert machine.hypervisor["clone"] == "linked"
+    assert machine.hypervisor["pool"] == "no limits"
     adapt(cluster, need(2))
     assert names(there) == held(there, 0, 1)
     adapt(cluster, need(2, cores=2))  # another shape: all are new
@@ -105,7 +105,8 @@ def test_a_cluster_is_scaled_out_and_in_and_what_can_stay_stays(place: Site) -> 
     cluster.close()
     cluster.close()
     assert names(there) == set()
-    assert len([use for use in cluster.facts.uses if use.made is not None]) == 5  # all it had
+    cloned = [use for use in cluster.facts.uses if use.provision_seconds is not None]
+    assert len(cloned) == 5  # all that it ever had
     assert place.server.calls()["CloneVM_Task"] == 5
 
 
@@ -195,7 +196,7 @@ def test_a_study_over_one_to_three_workers_keeps_its_secrets(place: Site) -> Non
     read = Store(place.folder / "results" / "clones").read()
     assert sorted(run.workers_seen or 0 for run in read.runs) == [1, 2, 3]
     assert {run.status for run in read.runs} == {"ok"}
-    assert all(use.made for line in read.lives.values() for use in line.machines)
+    assert all(use.provision_seconds for line in read.lives.values() for use in line.machines)
     assert names(build(place)) == set()
     kept = [path for path in (place.folder / "results").rglob("*") if path.is_file()]
     texts = [path.read_bytes() for path in kept] + [out.encode(), errors.encode()]
@@ -222,7 +223,7 @@ def test_a_move_in_mid_run_is_a_mark_of_that_run(place: Site) -> None:
                 moved = True
         assert running.returncode == 0, running.communicate()[1]
     (run,) = Store(place.folder / "results" / "clones").read().runs
-    (mark,) = [one for one in run.marks if one.kind == "migrated"]
+    (mark,) = [one for one in run.events if one.kind == "migrated"]
     assert mark.text.startswith("worker-1 moved from DC0_C0_H1 to another host")
     assert run.started_at < mark.at
 

@@ -61,10 +61,10 @@ def test_both_engines_on_one_to_three_clones_find_one_model_and_compare(place: S
     assert [run.status for run in runs] == ["ok"] * 7, [run.reason for run in runs]
     met = {(run.cell.workload, run.cell.environment, run.workers_seen) for run in runs}
     assert met == {(use, "dc0", n) for use in USE for n in (1, 2, 3)} | {(USE[1], "here", 1)}
-    objectives = [run.quality.objective for run in runs if run.quality is not None]
+    objectives = [run.quality.numbers["objective"] for run in runs if run.quality is not None]
     assert len(objectives) == 7
     assert max(objectives) - min(objectives) < 1e-6
-    assert len({run.digests.dataset for run in runs if run.digests}) == 1
+    assert len({run.digests.datasets["train"] for run in runs if run.digests}) == 1
     check_page(place, study)
 
 

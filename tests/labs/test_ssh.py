@@ -68,8 +68,8 @@ def test_one_to_three_hosts_find_the_same_model(work: Path) -> None:
         text = "".join(path.read_text() for path in rack.store.root.glob("*.jsonl"))
         for private in (str(rack.hosts[0].key), str(rack.hosts[0].known_hosts), '"user"'):
             assert private not in text
-    tolerances = {bundle.task: bundle.quality for bundle in read.bundles.values()}
-    made = overview(list(read.sessions.values()), [], read.runs, tolerances=tolerances)
+    limits = {bundle.task: bundle.quality for bundle in read.bundles.values()}
+    made = overview(read.sessions.values(), [], read.cases, read.runs, limits=limits)
     assert made.verdicts
     assert [verdict.reasons for verdict in made.verdicts if not verdict.comparable] == []
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench.analysis.study import overview
 from bench.report import page as html
-from tests.analysis.factory import study
+from tests.analysis.factory import overview, study
 
 
 def test_runs_of_an_earlier_study_stand_beside_those_of_this_one() -> None:

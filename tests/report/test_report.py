@@ -16,13 +16,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis.study import overview, representatives
+from bench.analysis.study import representatives
 from bench.analysis.study_types import StudyAnalysis
 from bench.errors import StorageFailed
 from bench.report import figures, markdown, tables, write
 from bench.report import page as html
 from bench.report import terminal as text
-from tests.analysis.factory import Maker, case, failed, gpus, samples, session, study
+from tests.analysis import factory
+from tests.analysis.factory import Maker, case, failed, gpus, overview, samples, session, study
 
 GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
@@ -32,7 +33,7 @@ def example() -> StudyAnalysis:
     """Return the overview of the example study with one failed run and samples."""
     sessions, machines, runs = study()
     runs.append(failed(Maker().run(case(), 1.0, 9, run="20260102-900000"), "executor <lost> | 2"))
-    chosen = representatives(sessions, runs)
+    chosen = representatives(factory.CASES, runs)
     return overview(sessions, machines, runs, samples={run: samples() for run in chosen})
 
 
@@ -143,7 +144,7 @@ def test_write_leaves_whole_files_only(tmp_path: Path) -> None:
 
 def test_gpus_have_a_figure_where_they_were_sampled() -> None:
     sessions, machines, runs = study()
-    chosen = representatives(sessions, runs)
+    chosen = representatives(factory.CASES, runs)
     host = {run: samples() for run in chosen}
     found = overview(sessions, machines, runs, samples=host, gpus={chosen[0]: gpus()})
     drawn = {one.name: one for one in figures.draw(found)}
@@ -197,7 +198,7 @@ def test_not_comparable_runs_get_no_speedup_in_the_answer() -> None:
     make, cases = Maker(), [case(workers=1), case(workers=2)]
     runs = [make.run(one, 10.0, i) for one in cases for i in range(2)]
     assert runs[2].quality is not None
-    off = msgspec.structs.replace(runs[2].quality, objective=0.9)
+    off = factory.quality(objective=0.9)
     runs[2] = msgspec.structs.replace(runs[2], quality=off)
     words = everything(overview([session(cases)], [], runs))
     assert "its runs are not the same work, so no speed-up is stated" in words

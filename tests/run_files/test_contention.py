@@ -75,15 +75,15 @@ def test_what_is_not_sampled_is_absent() -> None:
 
 
 def test_only_the_considerable_is_marked_and_not_twice() -> None:
-    assert contention.marks({"steal": 0.02, "throttled": 0.0, "others": 3.0}) == []
-    assert contention.marks({}) == []
-    steal, throttled = contention.marks({"steal": 0.021, "throttled": 0.5})
-    assert steal == (
+    assert contention.events({"steal": 0.02, "throttled": 0.0, "others": 3.0}) == []
+    assert contention.events({}) == []
+    steal, throttled = contention.events({"steal": 0.021, "throttled": 0.5})
+    assert (steal.kind, steal.text) == (
         "steal",
         "the hypervisor withheld 2.1% of the CPU time that the run wanted",
     )
-    assert throttled[0] == "throttled"
-    assert contention.marks({"throttled": 0.5}, ["throttled"]) == []
+    assert throttled.kind == "throttled"
+    assert contention.events({"throttled": 0.5}, ["throttled"]) == []
 
 
 def test_a_file_that_is_missing_or_torn_says_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.records.results import Vector
 from bench.run_files.workload_log import read
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,8 @@ report.end()
 def test_every_field_arrives(tmp_path: Path) -> None:
     script, log = tmp_path / "main.py", tmp_path / "log"
     script.write_text(WORKLOAD)
-    said = '{"run":"r1","params":{},"dataset":{"name":"small"},"passes":2,"stages":"fused",'
+    said = '{"run":"r1","params":{},"datasets":{"train":{"name":"small"}},"metrics":{"auc":""},'
+    said += '"passes":2,"stages":"fused",'
     words = [sys.executable, str(script), said + f'"folder":"{tmp_path}"' + "}"]
     with log.open("wb") as file:
         env = {"PYTHONPATH": str(ROOT / "workloads")}
@@ -40,7 +42,7 @@ def test_every_field_arrives(tmp_path: Path) -> None:
     found = read(log, "r1")
     assert found.fault == ""
     assert set(found.versions) == {"python", "numpy", "spark", "java"}
-    assert (found.workers, found.dataset) == (2, "d" * 64)
+    assert (found.workers, found.datasets) == (2, {"train": "d" * 64})
     assert len(found.passes) == 2
     assert [(one.name, one.number) for one in found.stages] == [("train", 0), ("train", 1)]
     assert all(one.driver_cpu is not None for one in found.stages)
@@ -48,12 +50,10 @@ def test_every_field_arrives(tmp_path: Path) -> None:
         ("auc", (0.75,), "test")
     ] * 2
     assert found.quality is not None
-    assert (found.quality.objective, found.quality.iterations, found.quality.converged) == (
-        0.5,
-        7,
-        True,
-    )
-    assert found.quality.vector is not None
-    assert (found.quality.vector.count, found.quality.vector.norm) == (2, 5.0)
-    assert len(found.quality.vector.projections) == 16
+    figures = dict(found.quality.figures)
+    vector = figures.pop("vector")
+    assert figures == {"objective": 0.5, "auc": 0.75, "iterations": 7, "converged": True}
+    assert isinstance(vector, Vector)
+    assert (vector.count, vector.norm) == (2, 5.0)
+    assert len(vector.projections) == 16
     assert set(found.artefacts) == {"model"}

@@ -31,7 +31,7 @@ WHOLE = lines(
     {"event": "pass", "pass": 1},
     {"event": "stage", "name": "train", "pass": 1, "seconds": 0.75},
     {"event": "measure", "metric": "auc", "value": 0.75, "item": "test", "pass": 1},
-    {"event": "quality", "objective": 0.5, "auc": 0.75, "converged": True},
+    {"event": "quality", "figures": {"objective": 0.5, "auc": 0.75, "converged": True}},
     {"event": "artefact", "name": "model", "sha256": "ab", "path": "m.npy"},
     {"event": "end"},
 )
@@ -47,7 +47,7 @@ def test_a_whole_log_is_read() -> None:
     ]
     assert log.measurements[0].values == (0.75,)
     assert log.quality is not None
-    assert log.quality.objective == 0.5
+    assert log.quality.figures == {"objective": 0.5, "auc": 0.75, "converged": True}
     assert (log.artefacts, log.versions) == ({"model": "ab"}, {"python": "3.11"})
 
 

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from bench.contracts import Cluster, Execution, Facts, MetricSource, Outcome
+from bench.ids import utc_now
 from bench.records.cluster import Job
-from bench.records.results import Run
+from bench.records.results import Run, RunEvent
 from bench.records.study import Shape
 from bench.runner import run_record
 from bench.runner.execute import RunContext, execute
@@ -51,8 +52,8 @@ def samples(folder: Path) -> None:
 class Done(Execution):
     """An execution that ended at once, with samples of the machine or without."""
 
-    def __init__(self, marks: tuple[tuple[str, str], ...], sampled: bool) -> None:
-        self._marks = marks
+    def __init__(self, kinds: Sequence[str], sampled: bool) -> None:
+        self._events = [RunEvent(at=utc_now(), kind=kind, text="by the engine") for kind in kinds]
         self._sampled = sampled
 
     def lines(self) -> Iterator[tuple[int, str]]:
@@ -67,7 +68,7 @@ class Done(Execution):
     def collect(self, folder: Path) -> Outcome:
         if self._sampled:
             samples(folder)
-        return Outcome(status="ok", marks=self._marks)
+        return Outcome(status="ok", events=tuple(self._events))
 
 
 class Ready(Cluster):
@@ -99,17 +100,17 @@ def executed(of: run_record.Attempt, execution: Execution, folder: Path) -> Run:
         ({}, (), ["steal", "throttled"]),
         ({"worker": HALF}, (), ["steal"]),
         ({"driver": HALF}, (), ["steal", "throttled"]),
-        ({}, (("throttled", "by the engine"),), ["throttled", "steal"]),
+        ({}, ("throttled",), ["throttled", "steal"]),
     ],
 )
 def test_a_run_carries_it(
-    shapes: dict[str, Shape], before: tuple[tuple[str, str], ...], kinds: list[str], tmp_path: Path
+    shapes: dict[str, Shape], before: tuple[str, ...], kinds: list[str], tmp_path: Path
 ) -> None:
     run = executed(attempt(**shapes), Done(before, sampled=True), tmp_path)
-    assert [mark.kind for mark in run.marks] == kinds
+    assert [event.kind for event in run.events] == kinds
     assert run.contention["steal"] == pytest.approx(0.25)
 
 
 def test_without_samples_nothing_is_said(tmp_path: Path) -> None:
     run = executed(attempt(), Done((), sampled=False), tmp_path)
-    assert (run.contention, run.marks) == ({}, ())
+    assert (run.contention, run.events) == ({}, ())

@@ -18,6 +18,7 @@ from bench.analysis.study import overview
 from bench.hosts import processes
 from bench.hosts.local import LocalProvider
 from bench.records.results import Run
+from bench.records.study import Case
 from bench.store.folder import Store
 from tests.campaigns import prepare
 
@@ -161,13 +162,15 @@ def test_two_campaigns_of_one_title_at_once_take_turns(work: Path) -> None:
 
 def verdicts(runs: Sequence[Path]) -> dict[bool | None, list[str]]:
     """Return the verdicts over the runs of these results: comparable -> reasons."""
-    sessions, found, tolerances = [], [], {}
+    sessions, found, limits = [], [], {}
+    cases: dict[str, Case] = {}
     for folder in runs:
         read = Store(folder).read()
         sessions += list(read.sessions.values())
         found += read.runs
-        tolerances.update({bundle.task: bundle.quality for bundle in read.bundles.values()})
-    made = overview(sessions, [], found, tolerances=tolerances)
+        cases |= read.cases
+        limits.update({bundle.task: bundle.quality for bundle in read.bundles.values()})
+    made = overview(sessions, [], cases, found, limits=limits)
     said: dict[bool | None, list[str]] = {}
     for verdict in made.verdicts:
         said.setdefault(verdict.comparable, []).extend(verdict.reasons)
@@ -179,12 +182,12 @@ def test_both_engines_find_the_same_model_at_one_and_two_workers(work: Path) -> 
     runs = store.read().runs
     assert [run.status for run in runs] == ["ok"] * 4
     models = [run.quality for run in runs if run.quality is not None]
-    objectives = [model.objective for model in models]
-    areas = [model.auc for model in models if model.auc is not None]
+    objectives = [model.numbers["objective"] for model in models]
+    areas = [model.numbers["auc"] for model in models]
     assert (len(objectives), len(areas)) == (4, 4)
     assert max(objectives) - min(objectives) < 1e-6
     assert max(areas) - min(areas) < 1e-4
-    assert len({run.digests.dataset for run in runs if run.digests}) == 1
+    assert len({run.digests.datasets["train"] for run in runs if run.digests}) == 1
     assert set(verdicts([store.root])) == {True}
     for run in runs:
         assert (store.folder(run.run) / "samples.parquet").is_file()

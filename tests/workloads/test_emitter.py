@@ -18,7 +18,8 @@ def job(folder: Path, **changes: object) -> str:
     fields: dict[str, object] = {
         "run": "n-1",
         "params": {"tolerance": 1e-9},
-        "dataset": {"name": "flights"},
+        "datasets": {"train": {"name": "flights"}},
+        "metrics": {"auc": ""},
         "passes": 2,
         "stages": "fused",
         "folder": str(folder),
@@ -91,7 +92,7 @@ def test_unknown_stage_and_long_line_are_refused(report: Report, capfd: Any) -> 
 
 def test_quality_condenses_its_vector_and_fits_a_line(report: Report, capfd: Any) -> None:
     report.quality(objective=0.5, vector=np.linspace(-1e100, 1e-100, 100_000))
-    vector = lines(capfd)[-1]["vector"]
+    vector = lines(capfd)[-1]["figures"]["vector"]
     assert vector["count"] == 100_000
     assert len(vector["projections"]) == 16
 
@@ -112,7 +113,7 @@ def test_artefact_is_hashed(report: Report, capfd: Any) -> None:
     [
         ("{", "not JSON"),
         ("[]", "object is expected"),
-        ("{}", "lacks run, params, dataset, folder"),
+        ("{}", "lacks run, params, datasets, folder"),
     ],
 )
 def test_bad_arguments_are_named(argument: str, message: str) -> None:
@@ -124,3 +125,14 @@ def test_bad_arguments_are_named(argument: str, message: str) -> None:
 def test_bad_fields_are_named(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(ReportError, match=next(iter(changes))):
         Report.read([job(tmp_path, **changes)])
+
+
+def test_an_undeclared_metric_is_refused_with_the_manifest(report: Report, capfd: Any) -> None:
+    with pytest.raises(ReportError, match=r"declared in workload.toml; add \[metrics.f1"):
+        report.measure("f1", 0.5)
+    report.measure("auc", [0.5, 0.75], item=3)
+    report.measure("auc", histogram=([0.0, 0.5, 1.0], [3, 4]))
+    told = lines(capfd)
+    assert [line["event"] for line in told] == ["begin", "measure", "measure"]
+    assert (told[1]["values"], told[1]["item"]) == ([0.5, 0.75], 3)
+    assert told[2]["histogram"] == {"edges": [0.0, 0.5, 1.0], "counts": [3, 4]}

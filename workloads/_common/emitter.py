@@ -65,13 +65,15 @@ def _message(error: BaseException) -> str:
 class Report:
     """What one process of a run (one rank) says about its work.
 
-    Read from the job's one JSON argument: run (the nonce), params, dataset, passes, stages,
-    folder, and where they are known rank (0) and workers (expected; None).
+    Read from the job's one JSON argument: run (the nonce), params, datasets by role, metrics
+    (name -> unit), passes, stages, folder, and where they are known rank (0) and workers
+    (expected; None).
     """
 
     run: str
     params: Mapping[str, Any]
-    data: Mapping[str, Any]
+    datasets: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, str]
     pass_count: int
     stages: str
     folder: Path
@@ -103,7 +105,7 @@ class Report:
             raise ReportError(f"the job argument is not JSON: {error}") from error
         if not isinstance(job, dict):
             raise ReportError(f"the job argument is a {type(job).__name__}: an object is expected")
-        missing = [key for key in ("run", "params", "dataset", "folder") if key not in job]
+        missing = [key for key in ("run", "params", "datasets", "folder") if key not in job]
         if missing:
             raise ReportError(f"the job argument lacks {', '.join(missing)}")
         passes, stages = job.get("passes", 1), job.get("stages", "fused")
@@ -114,13 +116,21 @@ class Report:
         return cls(
             run=str(job["run"]),
             params=job["params"],
-            data=job["dataset"],
+            datasets=job["datasets"],
+            metrics=job.get("metrics", {}),
             pass_count=passes,
             stages=stages,
             folder=Path(job["folder"]),
             rank=int(job.get("rank", 0)),
             workers=job.get("workers"),
         )
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The dataset, of a workload that takes one."""
+        if len(self.datasets) != 1:
+            raise ReportError(f"{len(self.datasets)} datasets: choose one by its role")
+        return next(iter(self.datasets.values()))
 
     def versions(self, **versions: str) -> None:
         """Tell the engine's versions, such as spark="4.1.4", java="17.0.9"."""
@@ -154,10 +164,30 @@ class Report:
         self._emit("stage", **facts)
 
     def measure(
-        self, metric: str, value: float, unit: str = "", item: str | int | None = None
+        self,
+        metric: str,
+        value: float | Sequence[float] | None = None,
+        *,
+        item: str | int | None = None,
+        histogram: tuple[Sequence[float], Sequence[int]] | None = None,
     ) -> None:
-        """Tell one figure of the current pass; item is the query, batch or split it is of."""
-        facts: dict[str, object] = {"metric": metric, "unit": unit, "value": value}
+        """Tell a metric of the current pass, one value or several; its unit is the manifest's.
+
+        item is the query, batch or window it is of. histogram is (edges [n + 1], counts [n]), for
+        more values than a line holds.
+        """
+        if metric not in self.metrics:
+            raise ReportError(
+                f"metric {metric!r} is not declared in workload.toml; add [metrics.{metric}] there"
+                f" (declared: {', '.join(self.metrics) or 'none'})"
+            )
+        facts: dict[str, object] = {"metric": metric, "unit": self.metrics[metric]}
+        if histogram is not None:
+            facts["histogram"] = {"edges": histogram[0], "counts": histogram[1]}
+        elif isinstance(value, (Sequence, np.ndarray)):
+            facts["values"] = value
+        else:
+            facts["value"] = value
         if item is not None:
             facts["item"] = item
         self._emit("measure", **facts, **{"pass": self._pass})
@@ -166,11 +196,21 @@ class Report:
         """Tell what was read: name, digest, rows, moments."""
         self._emit("dataset", role=role, **facts)
 
-    def quality(self, *, vector: npt.NDArray[np.float64] | None = None, **facts: object) -> None:
-        """Tell how good the result is; vector [n] travels as norm, count and projections."""
+    def quality(
+        self,
+        *,
+        precision: str = "float64",
+        vector: npt.NDArray[np.float64] | None = None,
+        **figures: object,
+    ) -> None:
+        """Tell what was found: named numbers and conditions (true or false).
+
+        vector [n] travels as norm, count and projections. The manifest's quality rule says what
+        is compared.
+        """
         if vector is not None:
-            facts["vector"] = condense(vector)
-        self._emit("quality", **facts)
+            figures["vector"] = condense(vector)
+        self._emit("quality", precision=precision, figures=figures)
 
     def artefact(self, name: str, save: Callable[[Path], None], suffix: str = "") -> Path:
         """Let save(path) write the file name+suffix below the folder; tell its sha256 and bytes."""

@@ -320,7 +320,7 @@ def one_pass(report: Report, spark: SparkSession, number: int) -> tuple[Any, dic
         found = judge(report, model, data)
     with report.stage("score"):
         model.transform(data).select("probability").write.format("noop").mode("overwrite").save()
-    report.measure("throughput", moments["count"] / (time.monotonic() - began), "rows/s")
+    report.measure("throughput", moments["count"] / (time.monotonic() - began))
     stages.drop()
     return np.append(model.coefficients.toArray(), model.intercept), found
 

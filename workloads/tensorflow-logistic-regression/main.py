@@ -310,9 +310,9 @@ def one_pass(report: Report, peers: Peers, number: int) -> tuple[Matrix, dict[st
     with report.stage("score"):
         score(values, shard, model)
     report.measure("objective", value, item="train")
-    report.measure("throughput", everything[0] / (time.monotonic() - began), "rows/s")
-    report.measure("collective", peers.collective - collective, "s")
-    report.measure("collective_cpu", peers.collective_cpu - collective_cpu, "s")
+    report.measure("throughput", everything[0] / (time.monotonic() - began))
+    report.measure("collective", peers.collective - collective)
+    report.measure("collective_cpu", peers.collective_cpu - collective_cpu)
     return model, {
         "objective": value,
         "auc": area,

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import TypeVar
 
 import msgspec
 
 from bench.analysis.runs.grouping import Line
-from bench.records.results import Machine, Run, Vector
+from bench.records.results import (
+    Digests,
+    Figure,
+    Machine,
+    Quality,
+    QualityLimits,
+    Run,
+    Vector,
+)
 from bench.units import format_memory
 
 Values = tuple[str, ...]
+_T = TypeVar("_T")
 SHOWN_DIGITS = 12  # of a digest
 UNKNOWN = "not reported"
 CONTENTION: Mapping[str, tuple[str, str, float]] = {  # name, in words, noted from
@@ -24,7 +34,9 @@ CONTENTION: Mapping[str, tuple[str, str, float]] = {  # name, in words, noted fr
 class CurveFacts(msgspec.Struct, kw_only=True):
     """Distinct values of each fact over the counted runs; an empty tuple is not reported.
 
-    ``facts`` are those of the machines, ``withheld`` medians of ``Run.contention``.
+    ``facts`` are those of the machines, ``withheld`` medians of ``Run.contention``. ``figures``
+    are the numbers with a tolerance, ``uncompared`` those without, ``required`` the figures that
+    the task requires to have one value.
     """
 
     use: str | None
@@ -34,10 +46,10 @@ class CurveFacts(msgspec.Struct, kw_only=True):
     machines: Values
     facts: Mapping[str, Values]
     withheld: Mapping[str, float]
-    iterations: Values
     figures: Mapping[str, Sequence[float]]
-    vectors: Sequence[Vector]
-    converged: Sequence[bool]
+    uncompared: Mapping[str, Values]
+    vectors: Mapping[str, Sequence[Vector]]
+    required: Mapping[str, Sequence[Figure]]
     sessions: set[str]
     notes: Sequence[str]
 
@@ -60,8 +72,8 @@ class CurveFacts(msgspec.Struct, kw_only=True):
         kept = {f"versions.{name}": values for name, values in self.versions.items()}
         for name in self._engine_versions():
             kept.pop(name)
-        named = {"machine": self.machines, "iterations": self.iterations}
-        return {**kept, **{name: v for name, v in named.items() if v}, **self.facts}
+        machine = {"machine": self.machines} if self.machines else {}
+        return {**kept, **machine, **self.uncompared, **self.facts}
 
     def withheld_words(self, name: str) -> str:
         """Return in words what the machine withheld (a key of CONTENTION), median over runs."""
@@ -69,9 +81,10 @@ class CurveFacts(msgspec.Struct, kw_only=True):
 
     def missing(self, quality: bool) -> list[str]:
         """Name what no run reports although the proof needs it."""
-        needed = ["task", "bundle", "dataset"]
-        names = [name for name in needed if not self.values.get(name)]
-        return names + (["quality"] if quality and "objective" not in self.figures else [])
+        names = [name for name in ("task", "bundle") if not self.values.get(name)]
+        if not any(name.startswith("dataset") for name, found in self.values.items() if found):
+            names.append("dataset")
+        return names + (["quality"] if quality and not self.figures else [])
 
     def _engine_versions(self) -> dict[str, Values]:
         """Return the versions of the engine itself."""
@@ -79,17 +92,19 @@ class CurveFacts(msgspec.Struct, kw_only=True):
         return {f"versions.{name}": v for name, v in self.versions.items() if name in own}
 
 
-def gather(line: Line, machines: Mapping[str, Machine] | None = None) -> CurveFacts:
+def gather(
+    line: Line, limits: QualityLimits, machines: Mapping[str, Machine] | None = None
+) -> CurveFacts:
     """Return what the counted runs of a curve say; params count within one set of factors.
 
-    ``machines`` maps a digest to the machine's facts, where they are known.
+    ``limits`` are those of its task; ``machines`` maps a digest to the machine's facts, where
+    they are known.
     """
     runs = line.counted
     used = {digest for run in runs for digest in run.machines}
     digests = [run.digests for run in runs if run.digests]
     quality = [run.quality for run in runs if run.quality]
-    auc = [one.auc for one in quality if one.auc is not None]
-    figures = {"objective": [one.objective for one in quality], "auc": auc}
+    numbers = _by_name(one.numbers for one in quality)
     names = sorted({name for run in runs for name in run.versions})
     return CurveFacts(
         use=line.case.use if line.case else None,
@@ -98,7 +113,7 @@ def gather(line: Line, machines: Mapping[str, Machine] | None = None) -> CurveFa
             "task": distinct(one.task for one in digests),
             "bundle": distinct(one.bundle[:SHOWN_DIGITS] for one in digests),
             "params": distinct(one.params[:SHOWN_DIGITS] for one in digests),
-            "dataset": distinct(one.dataset[:SHOWN_DIGITS] for one in digests if one.dataset),
+            **_datasets(digests),
             "precision": distinct(one.precision for one in quality),
             "stages": distinct(run.stages_mode for run in runs),
             "passes": distinct(str(len(run.passes)) for run in runs if run.passes),
@@ -108,13 +123,42 @@ def gather(line: Line, machines: Mapping[str, Machine] | None = None) -> CurveFa
         machines=distinct(digest[:SHOWN_DIGITS] for digest in used),
         facts=_facts([machines[one] for one in used if one in machines] if machines else []),
         withheld=_withheld(runs),
-        iterations=distinct(str(one.iterations) for one in quality if one.iterations is not None),
-        figures={name: values for name, values in figures.items() if values},
-        vectors=[one.vector for one in quality if one.vector],
-        converged=[one.converged for one in quality if one.converged is not None],
+        figures={name: found for name, found in numbers.items() if name in limits.tolerances},
+        uncompared={
+            name: distinct(f"{value:g}" for value in found)
+            for name, found in numbers.items()
+            if name not in limits.tolerances
+        },
+        vectors=_by_name(_vectors(one) for one in quality),
+        required={
+            name: [one.figures[name] for one in quality if name in one.figures]
+            for name in limits.requires
+        },
         sessions={run.session for run in runs},
         notes=_notes(line.label, runs),
     )
+
+
+def _by_name(found: Iterable[Mapping[str, _T]]) -> dict[str, list[_T]]:
+    """Return the values of each name, in the order of the runs."""
+    names: dict[str, list[_T]] = {}
+    for one in found:
+        for name, value in one.items():
+            names.setdefault(name, []).append(value)
+    return names
+
+
+def _vectors(quality: Quality) -> dict[str, Vector]:
+    return {name: one for name, one in quality.figures.items() if isinstance(one, Vector)}
+
+
+def _datasets(digests: Sequence[Digests]) -> dict[str, Values]:
+    """Return the digests of what was read, by role; of a single role it is "dataset"."""
+    found = _by_name(one.datasets for one in digests)
+    values = {role: distinct(one[:SHOWN_DIGITS] for one in read) for role, read in found.items()}
+    if len(values) <= 1:
+        return {"dataset": next(iter(values.values()), ())}
+    return {f"dataset.{role}": one for role, one in values.items()}
 
 
 def _facts(machines: Sequence[Machine]) -> dict[str, Values]:
@@ -131,7 +175,7 @@ def _facts(machines: Sequence[Machine]) -> dict[str, Values]:
             "governor": one.governor,
             "threads_per_core": one.threads_per_core and str(one.threads_per_core),
             "virtualization": one.virtualization,
-            **one.under,
+            **one.hypervisor,
         }
         for name, value in told.items():
             if value:
@@ -154,9 +198,9 @@ def _notes(label: str, runs: Sequence[Run]) -> list[str]:
     silent = sum(run.quality is None for run in runs)
     if 0 < silent < len(runs):
         notes.append(f"{silent} of {len(runs)} runs of {label} report no quality")
-    marked = sum(bool(run.marks) for run in runs)
+    marked = sum(bool(run.events) for run in runs)
     if marked:
-        notes.append(f"{marked} of {len(runs)} runs of {label} carry marks (see the list of runs)")
+        notes.append(f"{marked} of {len(runs)} runs of {label} carry events (see the list of runs)")
     return notes
 
 

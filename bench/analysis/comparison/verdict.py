@@ -19,9 +19,11 @@ from bench.analysis.runs.summary import run_values
 from bench.analysis.statistics import interleaving
 from bench.analysis.statistics.interval import LEVEL
 from bench.analysis.statistics.ratio import compared
-from bench.records.results import Machine, Vector
+from bench.records.results import Figure, Machine, QualityLimits, Vector
+from bench.records.values import Scalar
+from bench.text import quote
 
-TOLERANCES: Mapping[str, float] = {"objective": 1e-6, "auc": 1e-4, "vector": 1e-9}
+NO_LIMITS = QualityLimits()
 NOTED = "noted, not held against them"
 STUDIED = "the factor under study"
 ACCEPTED = "accepted by the reader"
@@ -30,22 +32,21 @@ Machines = Mapping[str, Machine]
 
 def within(
     line: Line,
-    tolerances: Mapping[str, float] = TOLERANCES,
+    limits: QualityLimits = NO_LIMITS,
     allow: Collection[str] = (),
     machines: Machines | None = None,
 ) -> Verdict:
     """Say whether all counted runs of one curve did the same work, at every worker count.
 
-    ``tolerances`` are absolute for objective and auc, relative for the coefficient vector;
-    ``allow`` and ``machines`` are as in ``across``.
+    ``limits`` are those of the task; ``allow`` and ``machines`` are as in ``across``.
     """
-    evidence = gather(line, machines)
+    evidence = gather(line, limits, machines)
     found = [
         Difference(name=name, left=words(values[:1]), right=words(values[1:]))
         for name, values in evidence.required_within_curve().items()
         if len(values) > 1
     ]
-    checks = [*_quality(evidence, evidence, tolerances), *_vector(evidence, tolerances)]
+    checks = [*_quality(evidence, evidence, limits), *_vectors(evidence, limits)]
     missing = [f"no run reports its {name}" for name in evidence.missing(quality=True)]
     notes = [
         f"{name} varies between runs: {words(values)}"
@@ -63,25 +64,26 @@ def within(
 def across(
     left: Line,
     right: Line,
-    tolerances: Mapping[str, float] = TOLERANCES,
+    limits: QualityLimits = NO_LIMITS,
     allow: Collection[str] = (),
     machines: Machines | None = None,
 ) -> Verdict:
     """Say whether two curves of one task did the same work, apart from the factor under study.
 
     ``allow`` names differences that the reader accepts, as the verdict names them; ``machines``
-    maps a digest to the machine's facts. The tolerances are as in ``within``.
+    maps a digest to the machine's facts. ``limits`` are those of the task.
     """
-    one, two = gather(left, machines), gather(right, machines)
+    one, two = gather(left, limits, machines), gather(right, limits, machines)
     free = under_study(left, right)
     found = [*_settings(left, right, free), *_must(one, two, free)]
-    found += [*_noted(one, two), *_converged(one, two)]
-    checks = list(_quality(one, two, tolerances))
+    found += [*_noted(one, two), *_required(one, two, limits)]
+    checks = list(_quality(one, two, limits))
     missing = []
     for label, evidence in ((left.label, one), (right.label, two)):
         missing += [f"no run of {label} reports its {name}" for name in evidence.missing(True)]
-        if evidence.values and not evidence.converged and "objective" in evidence.figures:
-            missing.append(f"no run of {label} says whether it converged")
+        if evidence.figures:
+            silent = [name for name, found in evidence.required.items() if not found]
+            missing += [f"no run of {label} reports {name!r}" for name in silent]
     notes = list(dict.fromkeys([*one.notes, *two.notes]))
     notes += interleaving.notes(left.counted, right.counted, (left.label, right.label))
     return _verdict("across", (left, right), _accept(found, checks, allow), checks, missing, notes)
@@ -199,22 +201,24 @@ def _considerable(evidence: CurveFacts) -> list[str]:
     return [name for name, value in evidence.withheld.items() if value > CONTENTION[name][2]]
 
 
-def _converged(one: CurveFacts, two: CurveFacts) -> Iterator[Difference]:
-    """Yield a difference where a side has runs that did not converge."""
-    if False in one.converged or False in two.converged:
-        yield Difference(
-            name="converged",
-            left=_convergence(one),
-            right=_convergence(two),
-            note="a model that did not converge is not the same model",
-        )
+def _required(one: CurveFacts, two: CurveFacts, limits: QualityLimits) -> Iterator[Difference]:
+    """Yield a difference for each required figure that has another value in some run."""
+    for name, wanted in limits.requires.items():
+        mine, theirs = one.required[name], two.required[name]
+        if any(value != wanted for value in (*mine, *theirs)):
+            yield Difference(
+                name=name,
+                left=_fulfilled(mine, wanted),
+                right=_fulfilled(theirs, wanted),
+                note=f"the task requires {name} = {quote(wanted)} of every run",
+            )
 
 
-def _convergence(evidence: CurveFacts) -> str:
-    """Say how many runs converged."""
-    if not evidence.converged:
+def _fulfilled(values: Sequence[Figure], wanted: Scalar) -> str:
+    """Say how many runs have the value that is required."""
+    if not values:
         return "not reported"
-    return f"{sum(evidence.converged)} of {len(evidence.converged)} runs"
+    return f"{sum(value == wanted for value in values)} of {len(values)} runs"
 
 
 def _difference(
@@ -236,7 +240,7 @@ def _difference(
     )
 
 
-def _quality(one: CurveFacts, two: CurveFacts, tolerances: Mapping[str, float]) -> Iterator[Check]:
+def _quality(one: CurveFacts, two: CurveFacts, limits: QualityLimits) -> Iterator[Check]:
     """Yield one check a figure that both sides report: the runs farthest apart decide."""
     for name, mine in one.figures.items():
         theirs = two.figures.get(name, [])
@@ -246,7 +250,7 @@ def _quality(one: CurveFacts, two: CurveFacts, tolerances: Mapping[str, float]) 
                 key=lambda pair: abs(pair[0] - pair[1]),
             )
             apart = abs(far[0] - far[1])
-            limit = tolerances.get(name, TOLERANCES[name])
+            limit = limits.tolerances[name]
             yield Check(
                 name=name,
                 left=far[0],
@@ -257,22 +261,23 @@ def _quality(one: CurveFacts, two: CurveFacts, tolerances: Mapping[str, float]) 
             )
 
 
-def _vector(evidence: CurveFacts, tolerances: Mapping[str, float]) -> Iterator[Check]:
-    """Yield the check of coefficients within one workload: norm and projections, relative."""
-    if len(evidence.vectors) < 2:
-        return
-    limit = tolerances.get("vector", TOLERANCES["vector"])
-    first = evidence.vectors[0]
-    farthest = max(evidence.vectors[1:], key=lambda other: apart(first, other))
-    difference = apart(first, farthest)
-    yield Check(
-        name="vector",
-        left=first.norm,
-        right=farthest.norm,
-        difference=difference,
-        tolerance=limit,
-        passed=difference <= limit,
-    )
+def _vectors(evidence: CurveFacts, limits: QualityLimits) -> Iterator[Check]:
+    """Yield the check of each vector within one workload: norm and projections, relative."""
+    for name, vectors in evidence.vectors.items():
+        limit = limits.tolerances.get(name)
+        if limit is None or len(vectors) < 2:
+            continue
+        first = vectors[0]
+        farthest = max(vectors[1:], key=lambda other: apart(first, other))
+        difference = apart(first, farthest)
+        yield Check(
+            name=name,
+            left=first.norm,
+            right=farthest.norm,
+            difference=difference,
+            tolerance=limit,
+            passed=difference <= limit,
+        )
 
 
 def apart(one: Vector, two: Vector) -> float:

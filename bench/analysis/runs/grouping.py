@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from bench.analysis.runs.summary import headline
-from bench.records.results import Run, Session
+from bench.records.results import Run
 from bench.records.study import Case
 from bench.records.values import Scalar
 
@@ -51,14 +51,14 @@ class Selection(msgspec.Struct, kw_only=True):
 
 
 def select(
-    sessions: Iterable[Session], runs: Iterable[Run], planned: Collection[str] | None = None
+    cases: Mapping[str, Case], runs: Iterable[Run], planned: Collection[str] | None = None
 ) -> Selection:
     """Group runs into curves and cells, and say of each run that does not count why.
 
+    ``cases`` maps a digest to the case that runs name by it.
     ``planned`` are the keys of the study's cells; runs of other cells are an earlier study.
     Without it, of two cells at the same place of a curve the one that ran last is current.
     """
-    cases = _Cases(sessions)
     ordered = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
     why_not = _reasons(ordered)
     found: dict[str, tuple[Run, dict[tuple[int, str, str], list[Run]]]] = {}
@@ -66,11 +66,11 @@ def select(
         if planned is not None and run.cell.key not in planned:
             why_not[run.run] = EARLIER
             continue
-        _, cells = found.setdefault(cases.identity(run), (run, {}))
+        _, cells = found.setdefault(run.cell.curve, (run, {}))
         bundle = run.digests.bundle if run.digests else ""
         cells.setdefault((run.cell.workers, run.cell.series, bundle), []).append(run)
     lines = [
-        Line(id="", label="", case=cases.of(first), groups=_current(cells, why_not))
+        Line(id="", label="", case=cases.get(first.cell.case), groups=_current(cells, why_not))
         for first, cells in found.values()
     ]
     lines.sort(key=_order)
@@ -115,50 +115,6 @@ def _current(
         counted = [run for run in runs if run.run not in why_not]
         groups.append(Group(workers=workers, runs=runs, counted=counted))
     return groups
-
-
-class _Cases:
-    """Finds the case of a run in the study of its session."""
-
-    def __init__(self, sessions: Iterable[Session]) -> None:
-        self._sessions = {session.session: session for session in sessions}
-        self._index: dict[str, dict[tuple[str, str, int, bytes], Case]] = {}
-        self._identity: dict[int, str] = {}
-
-    def of(self, run: Run) -> Case | None:
-        """Return the case, or None where the session or the case is not known."""
-        session = self._sessions.get(run.session)
-        if session is None:
-            return None
-        if run.session not in self._index:
-            self._index[run.session] = {
-                (case.workload, case.environment, case.workers, plain(case.factors)): case
-                for case in session.study.cases
-            }
-        cell = run.cell
-        place = (cell.workload, cell.environment, cell.workers, plain(cell.factors))
-        return self._index[run.session].get(place)
-
-    def identity(self, run: Run) -> str:
-        """Return what is equal for all runs of one curve: the case without its worker count."""
-        case = self.of(run)
-        if case is None:
-            digests = [run.digests.params, run.digests.dataset] if run.digests else []
-            cell = run.cell
-            other = others(cell.factors)
-            return plain([cell.workload, cell.environment, other, digests]).decode()
-        if id(case) not in self._identity:
-            same = msgspec.structs.replace(
-                case,
-                workers=1,
-                factors=others(case.factors),
-                timeout=1.0,
-                retries=0,
-                reuse=True,
-                pause=0.0,
-            )
-            self._identity[id(case)] = plain(same).decode()
-        return self._identity[id(case)]
 
 
 def plain(value: object) -> bytes:
@@ -207,17 +163,26 @@ def flat(case: Case | None) -> dict[str, Scalar]:
     """Return a case's settings besides worker count and factors, by path."""
     if case is None:
         return {}
-    found: dict[str, Scalar] = {"dataset.name": case.dataset.name}
-    if case.dataset.generator is not None:
-        found["dataset.generator"] = case.dataset.generator
-    found |= {f"dataset.{name}": value for name, value in case.dataset.params.items()}
+    found: dict[str, Scalar] = {}
+    for role, data in case.datasets.items():
+        prefix = "dataset" if len(case.datasets) == 1 else f"dataset.{role}"
+        found[f"{prefix}.name"] = data.name
+        if data.generator is not None:
+            found[f"{prefix}.generator"] = data.generator
+        if data.source is not None:
+            found[f"{prefix}.uri"] = data.source.uri
+        found |= {f"{prefix}.{name}": value for name, value in data.params.items()}
     found |= {f"params.{name}": value for name, value in case.params.items()}
     found |= {f"conf.{name}": value for name, value in case.conf.items()}
-    found |= {"passes": case.passes, "warmups": case.warmups, "stages": case.stages}
+    found |= {f"versions.{name}": value for name, value in case.versions.items()}
+    found |= {f"machine.{name}": value for name, value in case.machines.items()}
+    found |= {"passes": case.passes, "stages": case.stages}
     for role, shape in (("worker", case.worker), ("driver", case.driver)):
         found |= {f"{role}.cores": shape.cores, f"{role}.memory": shape.memory}
         if shape.cpu_limit is not None:
             found[f"{role}.cpu_limit"] = shape.cpu_limit
+        if shape.machine is not UNSET:
+            found[f"{role}.machine"] = shape.machine
         if shape.gpus is not UNSET and shape.gpu is not UNSET:
             found |= {f"{role}.gpus": shape.gpus, f"{role}.gpu": shape.gpu}
     return found

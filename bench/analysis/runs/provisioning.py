@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 
 from bench.analysis.runs.types import ProvisionTimes
-from bench.records.results import ClusterLine, Machine
+from bench.records.results import ClusterEvent, Machine
 
 
 def making(
-    lives: Iterable[ClusterLine], machines: Mapping[str, Machine]
+    lives: Iterable[ClusterEvent], machines: Mapping[str, Machine]
 ) -> tuple[ProvisionTimes, ...]:
     """Return one entry an environment and kind of clone, from the clusters' last lines.
 
@@ -20,10 +20,10 @@ def making(
     found: dict[tuple[str, str], list[float]] = {}
     for line in lives:
         for use in line.machines:
-            if use.made is not None:
+            if use.provision_seconds is not None:
                 known = machines.get(use.machine)
-                kind = "" if known is None else known.under.get("clone", "")
-                found.setdefault((line.environment, kind), []).append(use.made)
+                kind = "" if known is None else known.hypervisor.get("clone", "")
+                found.setdefault((line.environment, kind), []).append(use.provision_seconds)
     return tuple(
         ProvisionTimes(
             environment=environment,

@@ -16,7 +16,8 @@ from bench.analysis.runs.types import CellSummary, Counts, Headline, RunValue, S
 from bench.analysis.statistics import outliers, trend
 from bench.analysis.statistics.interval import LEVEL, estimate, variation
 from bench.records.results import Run
-from bench.records.study import PHASES, STAGES
+from bench.records.study import PHASES
+from bench.records.workload import STAGES
 
 
 def headline(run: Run) -> Headline | None:

@@ -6,6 +6,7 @@ A missing figure is ``None``, never 0. Times are in seconds, memory in bytes, CP
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -174,15 +175,13 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     which: str
     passes: tuple[float, ...]
     phases: Mapping[str, float]
-    started_at: str
+    started_at: datetime
     session: str
     machines: tuple[str, ...]
     versions: Mapping[str, str]
-    objective: float | None = None
-    auc: float | None = None
-    iterations: int | None = None
+    figures: Mapping[str, float] = {}
     workers_seen: int | None = None
-    marks: tuple[RunEvent, ...] = ()
+    events: tuple[RunEvent, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
 
@@ -191,7 +190,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
 
     session: str
     campaign: str
-    started_at: str
+    started_at: datetime
     host: str
     benchcast: str
     commit: str | None

@@ -164,7 +164,7 @@ class SparkExecution:
         outcome.reason = self._broken or outcome.reason
         outcome.worker_cpu = self._meter.cpu()
         outcome.machines = tuple(host.machine().digest for host in self._standalone.hosts)
-        outcome.marks = tuple([*self._meter.marks(), *self._marks(logs, settled)])
+        outcome.events = execution.events([*self._meter.marks(), *self._marks(logs, settled)])
         self._bring(folder, logs, missing)
         outcome.missing = tuple(missing)
         return outcome

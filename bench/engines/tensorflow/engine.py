@@ -119,7 +119,7 @@ class TensorFlowExecution:
         outcome = self._ranks.outcome(logs, missing)
         outcome.seconds += self._ranks.started - self._begun
         outcome.worker_cpu = self._meter.cpu()
-        outcome.marks = tuple(self._meter.marks())
+        outcome.events = execution.events(self._meter.marks())
         return outcome
 
     def _start(self) -> execution.Ranks:

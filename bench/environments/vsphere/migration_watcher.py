@@ -48,11 +48,11 @@ class MigrationWatcher:
         except _failures() as error:
             _log.warning("moves between hosts are not known: %s", type(error).__name__)
 
-    def marks(self) -> Sequence[RunEvent]:
+    def events(self) -> Sequence[RunEvent]:
         """Return one mark a move, oldest first."""
         return [
             RunEvent(
-                at=move.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                at=move.at,
                 kind="migrated",
                 text=move.text(self._named),
             )

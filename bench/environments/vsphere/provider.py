@@ -308,5 +308,5 @@ def _placed(machine: Machine, under: Mapping[str, str]) -> Machine:
     known = msgspec.to_builtins(machine)
     facts = {name: value for name, value in known.items() if name not in ("record", "digest")}
     return msgspec.structs.replace(
-        machine, under=dict(under), digest=digest({**facts, "under": dict(under)})
+        machine, hypervisor=dict(under), digest=digest({**facts, "hypervisor": dict(under)})
     )

@@ -45,13 +45,13 @@ def test_a_move_in_mid_run_becomes_a_mark(client: Vcenter, tmp_path: Path) -> No
     spec = module().vim.VirtualMachineRelocateSpec(host=target)
     tasks.tasks(client, {"move": machines[1].vm.Relocate(spec)}, 10)
     watch.stop(tmp_path)
-    (mark,) = watch.marks()
+    (mark,) = watch.events()
     said = "worker-1 moved from DC0_C0_H0 to another host (VmMigratedEvent)"
     assert (mark.kind, mark.text) == ("migrated", said)
-    assert mark.at.endswith("Z")
+    assert mark.at.tzinfo is not None
     watch.start(1.0)  # the next run saw none
     watch.stop(tmp_path)
-    assert watch.marks() == []
+    assert watch.events() == []
     cloner.release(called(machines), OWNER)
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import msgspec
 
+from bench.records.identity import case_line
 from bench.records.results import Run
 from bench.store.folder import Store
 from tests import reference
-from tests.analysis.factory import Maker, case, digest, session
+from tests.analysis.factory import Maker, case, digest, overview, session
 from tests.campaigns import campaign, write
 
 MANY = 100_000
@@ -73,7 +74,9 @@ class Results:
         journal = folder / "s1.jsonl"
         encoder = msgspec.json.Encoder()
         with journal.open("wb") as file:
-            file.write(encoder.encode(session([case(workers=n + 1) for n in range(100)])) + b"\n")
+            file.write(encoder.encode(session([])) + b"\n")
+            for n in range(100):
+                file.write(encoder.encode(case_line(case(workers=n + 1))) + b"\n")
             for run in many(MANY):
                 file.write(encoder.encode(run) + b"\n")
         return str(folder)
@@ -111,7 +114,6 @@ class Page:
     def track_render(self) -> float:
         """CPU seconds."""
         from bench import report
-        from bench.analysis.study import overview
 
         cases = [case(workers=1 + number) for number in range(10)]
         maker = Maker()
