@@ -19,21 +19,25 @@ from bench.cli.common import (
 from bench.errors import StoreError
 
 if TYPE_CHECKING:
-    from bench.contracts import Environment
+    from bench.contracts import Environment, Finding
     from bench.hosts.cache import Cache
     from bench.records.study import EnvironmentSpec
     from bench.store.folder import Store
 
 
 class _Tidied:
-    """What a cleanup found (and removed, unless it only looked), and what it kept and why."""
+    """What a cleanup found (and removed, unless it only looked), what it kept and why, and notes
+    on where it could not look."""
 
     def __init__(self, dry_run: bool) -> None:
         self.dry_run = dry_run
         self.found: list[str] = []
         self.kept: list[str] = []
+        self.notes: list[str] = []
 
     def print(self) -> None:
+        for text in dict.fromkeys(self.notes):
+            typer.echo(text, err=True)
         word = "would remove" if self.dry_run else "removed"
         for text in self.found:
             typer.echo(f"{word} {text}")
@@ -77,13 +81,16 @@ def cleanup(
         except StoreError as error:
             if len(stores) == 1:
                 raise
-            typer.echo(f"not looked at: {error}", err=True)
+            tidied.notes.append(f"not looked at: {error}")
     if cache:
-        _clean_caches(_caches(study, results), tidied)
+        from bench.runner.notes import listening
+
+        with listening(tidied.notes.append):
+            _clean_caches(_caches(study, results, tidied), tidied)
     if json:
         removed = [] if dry_run else tidied.found
         data = {"removed": removed, "found": tidied.found, "kept": tidied.kept}
-        print_json("cleanup", study or "", data)
+        print_json("cleanup", study or "", data, map(_finding, dict.fromkeys(tidied.notes)))
     else:
         tidied.print()
 
@@ -104,16 +111,16 @@ def _sweep(store: Store, study: str | None, tidied: _Tidied, other_hosts: bool) 
 
     results = store.read()
     places, failures = runner.environments_of(results, _specs(study))
-    for text in failures:
-        typer.echo(text, err=True)
+    tidied.notes += failures
     dead, elsewhere = runner.dead_sessions(results), runner.elsewhere(results)
-    everything = runner.find(store, results, places.values(), dead | elsewhere)
+    everything = runner.find(store, results, places, dead | elsewhere)
+    tidied.notes += everything.notes
     sweep = everything if other_hosts else everything.of(dead)
     if tidied.dry_run:
         tidied.found += sweep.describe()
     else:
         tidied.found += sweep.remove(store)
-        runner.forget(results, dead, places)
+        runner.forget(results, dead, everything.looked_at)
     if not other_hosts:
         for text in everything.of(elsewhere).describe():
             tidied.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
@@ -126,6 +133,12 @@ def _specs(study: str | None) -> tuple[EnvironmentSpec, ...]:
     return load_study(Path(study)).environments
 
 
+def _finding(text: str) -> Finding:
+    from bench.contracts import Finding
+
+    return Finding(severity="warning", scope="study", what=text)
+
+
 def _clean_caches(caches: list[Cache], tidied: _Tidied) -> None:
     for cache in caches:
         if reason := cache.busy():
@@ -136,18 +149,18 @@ def _clean_caches(caches: list[Cache], tidied: _Tidied) -> None:
             cache.remove()
 
 
-def _caches(study: str | None, results: Path) -> list[Cache]:
+def _caches(study: str | None, results: Path, tidied: _Tidied) -> list[Cache]:
     """Return this machine's cache and, with a study, those of its hosts."""
     from bench.hosts.cache import CleansCache, local
 
     found = local()
-    for environment in _environments(study, results):
+    for environment in _environments(study, results, tidied):
         if isinstance(environment, CleansCache):
             found += environment.caches()
     return found
 
 
-def _environments(study: str | None, results: Path) -> list[Environment]:
+def _environments(study: str | None, results: Path, tidied: _Tidied) -> list[Environment]:
     from bench.runner import cleanup as runner
 
     if study is None:
@@ -155,6 +168,5 @@ def _environments(study: str | None, results: Path) -> list[Environment]:
     from bench.cli.common import results_of
 
     built, failures = runner.environments_of(results_of(study, results).read(), _specs(study))
-    for text in failures:
-        typer.echo(text, err=True)
+    tidied.notes += failures
     return list(built.values())

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
     from bench.records.results import Run
     from bench.records.study import Cell
-    from bench.runner import Listener
 
 
 @contextlib.contextmanager
-def follow(console: Console) -> Iterator[Listener]:
+def follow(console: Console) -> Iterator[Lines]:
     """Yield a listener that prints on this console."""
     if not console.is_terminal:
         yield Lines(console)
@@ -62,6 +61,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         """Print on this console."""
         self._console = console
+        self.notes: list[str] = []
         self._wanted: list[Cell] = []
         self._running: dict[str, Cell] = {}
         self._estimate = Estimate()
@@ -95,7 +95,8 @@ class Lines:
         self._say(f"{len(cells)} cells more, until the intervals are narrow enough")
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Say it, and keep it."""
+        self.notes.append(text)
         self._say(f"note: {text}")
 
     def _count(self, run: Run) -> None:

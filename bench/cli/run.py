@@ -43,6 +43,7 @@ def run(
     """Run what is not done of a study; run it again and it continues where it stopped."""
     from bench import runner
     from bench.cli.progress import follow
+    from bench.contracts import Finding
 
     path = study_file(study)
     limit = None if max_time is None else _seconds(max_time)
@@ -63,7 +64,8 @@ def run(
             where=cell_filter(where),
         )
     if json:
-        print_json("run", prepared.study.name, summary, prepared.findings)
+        notes = [Finding(severity="info", scope="study", what=text) for text in listener.notes]
+        print_json("run", prepared.study.name, summary, [*prepared.findings, *notes])
     else:
         _print(summary, study)
     if summary.unsuccessful:

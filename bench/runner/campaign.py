@@ -15,6 +15,7 @@ from bench.records.study import Cell
 from bench.runner import cleanup
 from bench.runner.clusters import Clusters
 from bench.runner.lanes import CampaignContext, Lane, groups, run_lanes
+from bench.runner.notes import listening
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import CampaignSummary, Listener, Progress
 from bench.runner.session import new_session
@@ -75,20 +76,22 @@ def _run_session(
     lanes: list[Lane] = []
     journal = store.journal(session)
     try:
-        context = CampaignContext(
-            prepared=prepared,
-            store=store,
-            journal=journal,
-            session=session.session,
-            progress=progress,
-            stop=stop,
-        )
-        lanes = _lanes(context)
-        wanted = progress.begin(runs)
-        while wanted:
-            run_lanes(lanes, wanted, context)
-            wanted = progress.more()
-        return progress.summary()
+        with listening(progress.note) as notes:
+            context = CampaignContext(
+                prepared=prepared,
+                store=store,
+                journal=journal,
+                session=session.session,
+                progress=progress,
+                stop=stop,
+                notes=notes,
+            )
+            lanes = _lanes(context)
+            wanted = progress.begin(runs)
+            while wanted:
+                run_lanes(lanes, wanted, context)
+                wanted = progress.more()
+            return progress.summary()
     finally:
         journal.close()
         if settings is not None and all(lane.clusters.settled for lane in lanes):
@@ -113,10 +116,14 @@ def _lanes(context: CampaignContext) -> list[Lane]:
 def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Listener) -> None:
     """Remove what dead sessions of these results left; tell what else the user should know."""
     dead = cleanup.dead_sessions(results)
-    sweep = cleanup.find(store, results, prepared.environments.values(), dead)
+    specs = {cleanup.record_of_spec(one): one.name for one in prepared.study.environments}
+    places = {record: prepared.environments[name] for record, name in specs.items()}
+    sweep = cleanup.find(store, results, places, dead)
+    for text in sweep.notes:
+        listener.note(text)
     for text in sweep.remove(store):
         listener.note(f"removing {text}")
-    cleanup.forget(results, dead, map(cleanup.record_of_spec, prepared.study.environments))
+    cleanup.forget(results, dead, sweep.looked_at)
     sharing = any(one.shares_machine for one in prepared.environments.values())
     if sharing and not machine_lock_is_shared():
         listener.note("other users' campaigns on this machine do not wait for this one's cells")

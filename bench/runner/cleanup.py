@@ -7,7 +7,7 @@ left is listed, and removed only when that is asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,19 +19,27 @@ from bench.errors import UserError
 from bench.locks import session_alive
 from bench.records.results import Session
 from bench.records.study import EnvironmentSpec, Study
+from bench.runner.notes import listening
 from bench.store.folder import Store
 from bench.store.reader import Results
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
-    """What sessions left: ``resources`` on environments, ``folders`` as (session, run)."""
+    """What sessions left: ``resources`` on environments, ``folders`` as (session, run).
+
+    ``notes`` say where it could not be looked; ``looked_at`` are the other environments, as
+    ``environments_of`` names them.
+    """
 
     resources: tuple[Leftover, ...]
     folders: tuple[tuple[str, str], ...]
+    looked_at: frozenset[str]
+    notes: tuple[str, ...] = ()
 
     def of(self, sessions: set[str]) -> Sweep:
         """Return only what these sessions left."""
-        return Sweep(
+        return msgspec.structs.replace(
+            self,
             resources=tuple(one for one in self.resources if one.owner.session in sessions),
             folders=tuple(one for one in self.folders if one[0] in sessions),
         )
@@ -68,20 +76,32 @@ def elsewhere(results: Results) -> set[str]:
 
 
 def find(
-    store: Store, results: Results, places: Iterable[Environment], sessions: set[str]
+    store: Store, results: Results, places: Mapping[str, Environment], sessions: set[str]
 ) -> Sweep:
-    """Return what these sessions left on environments (``places``) and in the results folder."""
+    """Return what these sessions left in the results folder and on environments (``places``)."""
     found: dict[tuple[str, str], Leftover] = {}
-    for environment in places:
-        for leftover in environment.leftovers():
-            if leftover.owner.session in sessions:
-                found.setdefault((leftover.owner.mark, leftover.describe()), leftover)
+    looked_at: set[str] = set()
+    notes: dict[str, None] = {}
+    for name, environment in places.items():
+        unknown: list[str] = []
+        with listening(unknown.append):
+            for leftover in environment.leftovers():
+                if leftover.owner.session in sessions:
+                    found.setdefault((leftover.owner.mark, leftover.describe()), leftover)
+        if not unknown:
+            looked_at.add(name)
+        notes |= dict.fromkeys(unknown)
     folders = [
         (session, started.run)
         for session, started in results.orphans
         if session in sessions and store.has_folder(started.run)
     ]
-    return Sweep(resources=tuple(found.values()), folders=tuple(folders))
+    return Sweep(
+        resources=tuple(found.values()),
+        folders=tuple(folders),
+        looked_at=frozenset(looked_at),
+        notes=tuple(notes),
+    )
 
 
 def environments_of(
@@ -106,12 +126,8 @@ def environments_of(
     return built, failures
 
 
-def forget(results: Results, sessions: Iterable[str], specs: Iterable[str]) -> None:
-    """Remove the own files of dead sessions all of whose environments were looked at.
-
-    ``specs`` are these environments, as ``environments_of`` names them.
-    """
-    looked_at = set(specs)
+def forget(results: Results, sessions: Iterable[str], looked_at: frozenset[str]) -> None:
+    """Remove the own files of dead sessions all of whose environments were looked at."""
     for session in sessions:
         own = {record_of_spec(spec) for spec in results.sessions[session].study.environments}
         if own <= looked_at:

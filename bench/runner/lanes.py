@@ -26,6 +26,7 @@ from bench.records.results import Run, Started, StoppedLine
 from bench.records.study import Case, Cell
 from bench.runner.clusters import Clusters, OpenCluster, machines_of
 from bench.runner.execute import RunContext, execute
+from bench.runner.notes import Notes
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import Progress
 from bench.runner.run_record import Attempt, unstarted
@@ -47,6 +48,7 @@ class CampaignContext:
     session: str
     progress: Progress
     stop: Stop
+    notes: Notes
 
 
 def groups(environments: Mapping[str, Environment], *, parallel: bool = True) -> list[set[str]]:
@@ -124,9 +126,13 @@ class Lane:
         context.journal.once(context.prepared.workloads[case.use].bundle)
         context.journal.once(identity.case_line(case))
         stage = functools.partial(context.progress.stage, attempt.cell)
-        waited = self.clusters.make_room(case, context.stop, lambda: stage("queue"))
-        with self._turn(environment, attempt.cell) as queued:
+        with contextlib.ExitStack() as held:
+            noted = held.enter_context(context.notes.of_run())
+            waited = self.clusters.make_room(case, context.stop, lambda: stage("queue"))
+            queued = held.enter_context(self._turn(environment, attempt.cell))
             run = self._on_cluster(attempt, waited + queued)
+            run = msgspec.structs.replace(run, events=(*run.events, *noted))
+            context.journal.write(run)
             if run.status != "ok" or not case.policy.reuse:
                 self.clusters.close(case.environment)
         context.stop.sleep(case.policy.pause)
@@ -159,9 +165,7 @@ class Lane:
             served, fresh = self.clusters.serve(attempt.case, stage)
         except LaunchFailed as error:
             attempt = msgspec.structs.replace(attempt, cluster=self.clusters.latest, phases=phases)
-            run = unstarted(attempt, "failed", redact(str(error), REASON))
-            self._context.journal.write(run)
-            return run
+            return unstarted(attempt, "failed", redact(str(error), REASON))
         if fresh:  # the first run after an opening or adapting carries its phases
             known = served.cluster.facts.phases
             phases |= {name: known[name] for name in known if name != "teardown"}
@@ -192,7 +196,6 @@ class Lane:
             context.journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))
             context.store.discard(attempt.run)
             raise
-        context.journal.write(run)
         return run
 
 

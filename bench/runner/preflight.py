@@ -12,6 +12,7 @@ from bench.contracts import Environment, Finding
 from bench.errors import UnsuitableEnvironment
 from bench.records.cluster import ClusterSpec
 from bench.records.study import Study
+from bench.runner.notes import listening
 from bench.runner.resolve import ResolvedStudy, cluster_spec, resolve
 from bench.text import plural
 
@@ -42,16 +43,13 @@ def prepare(study: Study, folder: Path) -> PreparedStudy:
     places = {spec.name: environments.build(spec) for spec in study.environments}
     findings: dict[Finding, None] = {}
     skipped: dict[int, str] = {}
-    for name, spec, positions in _distinct(study):
-        job = resolved.job(study.cases[positions[0]], "check")
-        for finding in [
-            *_too_many(study, name, places[name], spec),
-            *places[name].check(job, spec),
-        ]:
-            findings[finding] = None
-            if finding.severity == "error":
-                for position in positions:
-                    skipped.setdefault(position, finding.what)
+    with listening(lambda text: findings.setdefault(_note(text))):
+        for name, spec, positions in _distinct(study):
+            place, job = places[name], resolved.job(study.cases[positions[0]], "check")
+            for finding in [*_too_many(study, name, place, spec), *place.check(job, spec)]:
+                findings[finding] = None
+                if finding.severity == "error":
+                    skipped |= {n: skipped.get(n, finding.what) for n in positions}
     return PreparedStudy(
         study=study,
         folder=folder,
@@ -71,6 +69,10 @@ def _distinct(study: Study) -> Iterator[tuple[str, ClusterSpec, Sequence[int]]]:
         found.setdefault(key, (spec, []))[1].append(position)
     for (name, _), (spec, positions) in found.items():
         yield name, spec, positions
+
+
+def _note(text: str) -> Finding:
+    return Finding(severity="warning", scope="study", what=text)
 
 
 def _too_many(study: Study, name: str, place: Environment, spec: ClusterSpec) -> list[Finding]:

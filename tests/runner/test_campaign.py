@@ -227,7 +227,7 @@ def test_cleanup_finds_only_what_dead_sessions_of_these_results_left(work: Path)
     mine, other = Store(work / "mine"), Store(work / "other")
     assert kill(study, mine.root, 6, "after")
     assert kill(study, other.root, 6, "after")
-    place = prepare(study).environments.values()
+    place = prepare(study).environments
     assert len(leftovers()) == 2
     found = mine.read()
     list(cleanup.find(mine, found, place, cleanup.dead_sessions(found)).remove(mine))
