@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import cleanup, doctor, init, plan, report, run, show, whatif
+from bench.cli import cleanup, doctor, export, init, plan, report, run, show, whatif
 from bench.cli import list as listing
 from bench.errors import BenchError
 
@@ -36,6 +36,7 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("show")(show.show)
 app.command("whatif")(whatif.whatif)
+app.command("export")(export.export)
 app.command("cleanup")(cleanup.cleanup)
 
 OVERVIEW = """\
@@ -50,6 +51,7 @@ benchcast: the same Spark and TensorFlow work everywhere, at growing worker coun
                              --watch keeps it up to date
             show RUN         one run ('last' for the latest)
             whatif RUN       a Spark run's time on other numbers of workers
+            export FORMAT STUDY  the results for other tools (parquet)
   tidy      cleanup [STUDY]  what dead sessions left behind
 
 next: {next}
