@@ -52,7 +52,8 @@ def plan(
     chosen = cell_filter(where)
     cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
-    seconds = Estimate(known.runs).seconds(c for c in left if not fixed.reason_to_skip(c))
+    runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
+    seconds = Estimate(known.runs).longest(runnable, prepared.lanes())
     effects = _effects(fixed, known.runs)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]

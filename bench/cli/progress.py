@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.plan import Estimate
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def follow(console: Console) -> Iterator[Lines]:
-    """Yield a listener that prints on this console."""
+def follow(console: Console, lanes: Sequence[Collection[str]]) -> Iterator[Lines]:
+    """Yield a listener that prints on this console; ``lanes`` name environments side by side."""
     if not console.is_terminal:
-        yield Lines(console)
+        yield Lines(console, lanes)
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -37,7 +37,7 @@ def follow(console: Console) -> Iterator[Lines]:
         transient=True,
     )
     with progress:
-        yield Bar(progress)
+        yield Bar(progress, lanes)
 
 
 def name(cell: Cell) -> str:
@@ -58,8 +58,9 @@ def ending(run: Run) -> str:
 class Lines:
     """Plain lines: one when a cell begins and one when it ends."""
 
-    def __init__(self, console: Console) -> None:
-        """Print on this console."""
+    def __init__(self, console: Console, lanes: Sequence[Collection[str]]) -> None:
+        """Print on this console; ``lanes`` are for the time that is left."""
+        self._lanes = lanes
         self._console = console
         self.notes: list[str] = []
         self._wanted: list[Cell] = []
@@ -86,7 +87,7 @@ class Lines:
         """Say how it ended, and about how long the rest takes."""
         which = f"{name(run.cell)}: " if len(self._running) > 1 else ""
         self._count(run)
-        self._say(f"      {which}{ending(run)}{left(self._estimate, self._wanted)}")
+        self._say(f"      {which}{ending(run)}{self._left()}")
 
     def more(self, cells: Sequence[Cell]) -> None:
         """Say how many cells come on top."""
@@ -98,6 +99,11 @@ class Lines:
         """Say it, and keep it."""
         self.notes.append(text)
         self._say(f"note: {text}")
+
+    def _left(self) -> str:
+        """Return about how long the rest takes, as the end of a line."""
+        seconds = self._estimate.longest(self._wanted, self._lanes)
+        return f"; about {format_duration(seconds)} left" if seconds else ""
 
     def _count(self, run: Run) -> None:
         self._running.pop(run.cell.key, None)
@@ -112,9 +118,9 @@ class Lines:
 class Bar(Lines):
     """A bar, below it a line for each running cell with its stage; ended cells scroll by above."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, lanes: Sequence[Collection[str]]) -> None:
         """Draw with this progress display."""
-        super().__init__(progress.console)
+        super().__init__(progress.console, lanes)
         self._progress = progress
         self._task = progress.add_task("", total=None, left="", count="")
         self._rows: dict[str, TaskID] = {}
@@ -158,11 +164,5 @@ class Bar(Lines):
             total=self._total,
             completed=self._done,
             count=f"{self._done}/{self._total}",
-            left=left(self._estimate, self._wanted).lstrip("; "),
+            left=self._left().lstrip("; "),
         )
-
-
-def left(estimate: Estimate, cells: Sequence[Cell]) -> str:
-    """Return about how long these cells take, as the end of a line."""
-    seconds = estimate.seconds(cells)
-    return f"; about {format_duration(seconds)} left" if seconds else ""

@@ -53,7 +53,7 @@ def run(
     err = console(stderr=True)
     for finding in prepared.findings:
         err.print(f"{finding.severity}: {finding}", markup=False)
-    with follow(err) as listener:
+    with follow(err, prepared.lanes()) as listener:
         summary = runner.run(
             prepared,
             store,

@@ -14,7 +14,7 @@ from bench.records.results import Run, Session
 from bench.records.study import Cell
 from bench.runner import cleanup
 from bench.runner.clusters import Clusters
-from bench.runner.lanes import CampaignContext, Lane, groups, run_lanes
+from bench.runner.lanes import CampaignContext, Lane, run_lanes
 from bench.runner.notes import listening
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import CampaignSummary, Listener, Progress
@@ -109,7 +109,7 @@ def _lanes(context: CampaignContext) -> list[Lane]:
             context,
             Clusters(prepared.environments, owner, context.journal, limit, ids),
         )
-        for names in groups(prepared.environments, parallel=prepared.study.parallel)
+        for names in prepared.lanes()
     ]
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from bench.contracts import THIS_MACHINE, Adaptable, Cluster, Environment
+from bench.contracts import Adaptable, Cluster, Environment
 from bench.errors import LaunchFailed
 from bench.ids import utc_now
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.results import ClusterEvent, ClusterEventName
 from bench.records.study import Case, Cell
 from bench.runner.resolve import cluster_spec
+from bench.runner.sharing import machines_of
 from bench.runner.stop import MachineLimit, Stop
 from bench.store.journal import Journal
 
@@ -32,12 +33,6 @@ class OpenCluster:
     def can_become(self, spec: ClusterSpec) -> bool:
         """Return whether it is what is wanted, or can be adapted to it."""
         return spec == self.spec or isinstance(self.cluster, Adaptable)
-
-
-def machines_of(environment: Environment) -> frozenset[str]:
-    """Return keys of the machines that an environment's clusters use."""
-    here = {THIS_MACHINE} if environment.shares_machine else frozenset()
-    return environment.machines_used() | here
 
 
 class Clusters:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -24,13 +24,13 @@ from bench.locks import machine_lock, try_acquire
 from bench.records import identity
 from bench.records.results import Run, Started, StoppedLine
 from bench.records.study import Case, Cell
-from bench.runner.clusters import Clusters, OpenCluster, machines_of
+from bench.runner.clusters import Clusters, OpenCluster
 from bench.runner.execute import RunContext, execute
 from bench.runner.notes import Notes
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import Progress
 from bench.runner.run_record import Attempt, unstarted
-from bench.runner.stop import Stop
+from bench.runner.stop import TICK, Stop
 from bench.store.folder import Store
 from bench.store.journal import Journal
 from bench.text import redact
@@ -49,20 +49,6 @@ class CampaignContext:
     progress: Progress
     stop: Stop
     notes: Notes
-
-
-def groups(environments: Mapping[str, Environment], *, parallel: bool = True) -> list[set[str]]:
-    """Return the environments' names, together where they share a machine (also over a third)."""
-    if not parallel:
-        return [set(environments)] if environments else []
-    found: list[tuple[set[str], set[str]]] = []  # names, machines
-    for name, environment in environments.items():
-        names, machines = {name}, set(machines_of(environment))
-        for one in [one for one in found if one[1] & machines]:
-            found.remove(one)
-            names, machines = names | one[0], machines | one[1]
-        found.append((names, machines))
-    return [names for names, _ in found]
 
 
 class Lane:
@@ -210,29 +196,38 @@ def run_lanes(lanes: Sequence[Lane], wanted: Sequence[Cell], context: CampaignCo
         lane, cells = work[0]
         lane.run(cells)
         return
-    threads = [
-        threading.Thread(target=_run_lane, args=(*one, context.stop), name="lane", daemon=True)
-        for one in work
-    ]
-    for thread in threads:
-        thread.start()
+    ends = [_start_lane(lane, cells, context.stop) for lane, cells in work]
     try:
-        _join(threads)
+        _wait(ends)
     except KeyboardInterrupt as interrupt:
         context.stop.request(interrupt)
         context.progress.note("stopping: runs are cancelled and clusters closed")
-        _join(threads)  # a second Ctrl-C leaves the rest to cleanup
+        _wait(ends)  # a second Ctrl-C leaves the rest to cleanup
     if context.stop.error is not None:
         raise context.stop.error
 
 
-def _run_lane(lane: Lane, cells: Sequence[Cell], stop: Stop) -> None:
-    try:
-        lane.run(cells)
-    except BaseException as error:  # noqa: BLE001 - the main thread raises it
-        stop.request(error)
+def _start_lane(lane: Lane, cells: Sequence[Cell], stop: Stop) -> threading.Event:
+    """Run a lane in a thread; the event is set when it has ended.
+
+    An interrupted ``Thread.join`` takes the thread for ended (cpython issue 90882).
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            lane.run(cells)
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            stop.request(error)
+        finally:
+            ended.set()
+
+    threading.Thread(target=run, name="bench-lane", daemon=True).start()
+    return ended
 
 
-def _join(threads: Sequence[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join()
+def _wait(ends: Sequence[threading.Event]) -> None:
+    """Wait for all; a signal that comes just before a wait begins is seen when that wait ends."""
+    for ended in ends:
+        while not ended.wait(TICK):
+            pass

@@ -14,6 +14,7 @@ from bench.records.cluster import ClusterSpec
 from bench.records.study import Study
 from bench.runner.notes import listening
 from bench.runner.resolve import ResolvedStudy, cluster_spec, resolve
+from bench.runner.sharing import lanes_of
 from bench.text import plural
 
 
@@ -22,6 +23,10 @@ class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
 
     environments: Mapping[str, Environment]
     findings: tuple[Finding, ...]
+
+    def lanes(self) -> list[set[str]]:
+        """Return the environments' names, together where they take turns."""
+        return lanes_of(self.environments, parallel=self.study.parallel)
 
     def raise_if_unfit(self) -> None:
         """Raise UnsuitableEnvironment when the study, or every case of it, cannot run here."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from bench.errors import Stopped
 
-TICK = 0.2  # seconds between looks at whether the campaign ends, while machines are awaited
+TICK = 0.2  # seconds between looks at whether the campaign ends, while something is awaited
 _AGAIN = "run again to continue"
 
 

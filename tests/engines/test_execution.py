@@ -123,7 +123,7 @@ if rank == 0:
     text = outcome.logs[1].read_text()
     assert "hello from 1" in text
     data = '{"generator": "spark-perf", "name": "synthetic", "rows": 10}'
-        assert f'"datasets": {{"train": {data}}}' in text
+    assert f'"datasets": {{"train": {data}}}' in text
     assert '"rank": 1' in text
     assert "} 2 ['127.0.0.1:" in text
     assert (tmp_path / "out" / "artefacts" / "model.npy").read_text() == "model"

@@ -23,7 +23,7 @@ from bench.records.cluster import ClusterSpec, Owner
 from bench.records.results import Run
 from bench.records.study import EnvironmentSpec
 from bench.runner import run
-from bench.runner.lanes import groups
+from bench.runner.sharing import lanes_of
 from bench.store.folder import Store
 from bench.store.journal import Journal
 from tests.campaigns import Memory, campaign, prepare
@@ -228,9 +228,9 @@ def test_environments_with_a_machine_in_common_are_one_lane() -> None:
         "apart": Place(),
         "d": Place("w"),
     }
-    found = [sorted(names) for names in groups(places)]
+    found = [sorted(names) for names in lanes_of(places)]
     assert sorted(found) == [["a", "c", "d"], ["also", "here"], ["apart"], ["b"]]
-    assert groups(places, parallel=False) == [set(places)]
+    assert lanes_of(places, parallel=False) == [set(places)]
 
 
 def left() -> list[str]:
