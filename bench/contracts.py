@@ -1,12 +1,18 @@
-"""What the rooms promise each other: environments, engines, hosts and metric sources."""
+"""What the rooms promise each other: environments, engines, hosts and metric sources.
+
+An environment is seven methods: ``open`` and ``owned`` of Environment, ``submit`` and ``close`` of
+Cluster, ``wait``, ``cancel`` and ``collect`` of Execution. Everything else has a default, or is a
+capability: a class of its own here, for those that have it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -18,7 +24,7 @@ THIS_MACHINE = "this machine"  # its key among the machines that environments us
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that stands against a study (exit 2) or a cell of it (skipped), or is just so."""
+    """A problem or note found before a run: blocks the study, skips one cell, or informs."""
 
     severity: Literal["error", "warning", "info"]
     scope: Literal["study", "cell"]
@@ -30,6 +36,77 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.what}; {self.remedy}" if self.remedy else self.what
 
 
+@dataclass(frozen=True)
+class OwnedResource:
+    """Something that carries an owner's mark and still exists; ``text`` says what, in one line.
+
+    ``remove`` returns when it is gone.
+    """
+
+    owner: Owner
+    text: str
+    remove: Callable[[], None] = field(compare=False)
+
+
+class Closing(ABC):
+    """A context manager that closes itself."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop and give back everything; idempotent."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+# --- a kind of environment: seven methods ----------------------------------------------------
+
+
+class Environment(Closing):
+    """Where clusters can be opened. Whoever builds one closes it."""
+
+    kind: ClassVar[str]
+
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
+        """Return what prevents such a cluster here, before anything is started."""
+        return ()
+
+    @abstractmethod
+    def open(self, spec: ClusterSpec, owner: Owner) -> Cluster:
+        """Open a cluster, whole, or undo it and raise ``LaunchFailed``."""
+
+    @abstractmethod
+    def owned(self) -> Iterable[OwnedResource]:
+        """List everything here that carries an owner's mark, whoever the owner is."""
+
+    def close(self) -> None:
+        """End connections, sessions and watches; idempotent."""
+
+    def machines_used(self) -> frozenset[str]:
+        """Return keys of machines that clusters here use; environments with one in common take
+        turns, others run side by side."""
+        return frozenset()
+
+    def machines(self, spec: ClusterSpec) -> int:
+        """Return how many machines a cluster takes; ``limits.machines`` bounds it."""
+        return spec.workers
+
+    def creates(self, spec: ClusterSpec) -> str:
+        """Describe, for people who plan, what is created for such a cluster."""
+        workers = f"{spec.workers} worker{'s' * (spec.workers != 1)}"
+        return f"a driver and up to {workers}, one cluster at a time"
+
+
 class Facts(msgspec.Struct, kw_only=True):
     """Machines and phases (seconds) of a cluster's last opening or adapting."""
 
@@ -38,10 +115,44 @@ class Facts(msgspec.Struct, kw_only=True):
     phases: Mapping[str, float] = {}
 
 
-class Outcome(msgspec.Struct, kw_only=True):
+class Cluster(Closing):
+    """An engine that is up on some hosts."""
+
+    facts: Facts
+
+    @abstractmethod
+    def submit(self, job: Job) -> Execution:
+        """Start the job and return at once."""
+
+    def sources(self) -> Sequence[MetricSource]:
+        """Return the telemetry of this cluster's hosts and platform."""
+        return ()
+
+
+class Execution(ABC):
+    """One submitted job."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds; True when it has ended."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop it, and return when it is stopped; idempotent."""
+
+    @abstractmethod
+    def collect(self, folder: Path) -> Outcome:
+        """Bring logs and artefacts into ``folder``, which exists; also after a failure."""
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Yield (rank, text) as it comes, for progress only; may repeat or end early."""
+        return iter(())
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came back of one execution; the verdict is read from ``logs`` (rank -> file).
 
-    ``status`` is failed when the platform says so (exit code, lost process), else ok.
+    ``status`` is failed when the platform reports it (exit code, lost process), else ok.
     ``phases`` in seconds; ``missing`` names what could not be brought back.
     """
 
@@ -69,6 +180,38 @@ class MetricSource(Protocol):
         """End, and write what was sampled (Parquet) into ``folder``."""
 
 
+# --- capabilities: of some clusters, environments, sources, providers and hosts --------------
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A cluster that keeps its hosts and swaps the engine, taking or leaving the difference."""
+
+    def adapt(self, spec: ClusterSpec) -> None:
+        """Become such a cluster, or raise and be closed."""
+
+
+class Cache(Protocol):
+    """One content-addressed cache that holds something. It has no owner."""
+
+    def describe(self) -> str:
+        """Describe it in one line."""
+
+    def busy(self) -> str:
+        """Return who may be using it, or nothing."""
+
+    def remove(self) -> None:
+        """Remove it; LaunchFailed or OSError says why it cannot be."""
+
+
+@runtime_checkable
+class CleansCache(Protocol):
+    """An environment whose hosts keep a cache."""
+
+    def caches(self) -> Iterable[Cache]:
+        """Return those of the hosts that answer; the others are warned of."""
+
+
 @runtime_checkable
 class ReportsEvents(Protocol):
     """A source that also saw, by the time it was stopped, what happened to the run and when."""
@@ -77,111 +220,57 @@ class ReportsEvents(Protocol):
         """Return it, oldest first."""
 
 
-class Execution(Protocol):
-    """One submitted job."""
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What one machine has: usable ``cores``; ``memory`` in all and ``available`` now, in bytes."""
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (rank, text) as it comes, for progress only; may repeat or end early."""
-
-    def wait(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds; True when it has ended."""
-
-    def cancel(self) -> None:
-        """Stop it, and return when it is stopped; idempotent."""
-
-    def collect(self, folder: Path) -> Outcome:
-        """Bring logs and artefacts into ``folder``, which exists; also after a failure."""
-
-
-class Cluster(ABC):
-    """An engine that is up on some hosts; a context manager that closes itself."""
-
-    facts: Facts
-
-    @abstractmethod
-    def submit(self, job: Job) -> Execution:
-        """Start the job and return at once."""
-
-    @abstractmethod
-    def sources(self) -> Sequence[MetricSource]:
-        """Return the telemetry of this cluster's hosts and platform."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Stop and remove everything of it; idempotent."""
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
+    cores: int
+    memory: int
+    available: int
 
 
 @runtime_checkable
-class Adaptable(Protocol):
-    """A cluster that keeps its hosts and swaps the engine, taking or leaving the difference."""
+class SingleMachine(Protocol):
+    """A provider whose hosts are all parts of one machine."""
 
-    def adapt(self, need: ClusterSpec) -> None:
-        """Become what ``need`` says, or raise and be closed."""
-
-
-class Leftover(Protocol):
-    """Something that carries an owner's mark and still exists."""
-
-    owner: Owner
-
-    def describe(self) -> str:
-        """Say what it is, in one line."""
-
-    def remove(self) -> None:
-        """Remove it; returns when it is gone."""
+    def machine_capacity(self) -> Capacity:
+        """Return what that machine has."""
 
 
-class Environment(ABC):
-    """A place where clusters can be opened.
+@runtime_checkable
+class InstallsEngines(Protocol):
+    """A provider that puts an engine's own software in place on its hosts."""
 
-    Kinds with ``shares_machine`` run on this very machine: their cells take turns, whoever's.
-    """
+    def install_engine(self, hosts: Sequence[Host], engine: Engine) -> list[Host]:
+        """Install it, once a digest; return the hosts, others in place of those that failed.
 
-    shares_machine: bool = False
+        LaunchFailed names the hosts where it cannot be, when no others can take their place.
+        """
 
-    @classmethod
-    def identity(cls) -> Mapping[str, str]:
-        """Return facts of machines that are known beforehand (part of the cell key)."""
-        return {}
 
-    def machines_used(self) -> frozenset[str]:
-        """Return keys of machines that clusters here use; environments with one in common take
-        turns, others run side by side."""
-        return frozenset()
+@runtime_checkable
+class Remote(Protocol):
+    """A host on another machine, with its own Java: nothing of this machine's applies to it."""
 
-    def machines(self, need: ClusterSpec) -> int:
-        """Return how many machines a cluster takes (``limits.machines`` is held against it)."""
-        return need.workers
+    def variable(self, name: str) -> str | None:
+        """Return an environment variable as the user has it there."""
 
-    def creates(self, need: ClusterSpec) -> str:
-        """Say what is created for a cluster of this need, for people who plan."""
-        workers = f"{need.workers} worker{'s' * (need.workers != 1)}"
-        return f"a driver and up to {workers}, one cluster at a time"
 
-    @abstractmethod
-    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
-        """Say what stands against this job here, before anything is started."""
+@runtime_checkable
+class Provisioned(Protocol):
+    """A host that was made for the cluster: a clone, a cloud's machine."""
 
-    @abstractmethod
-    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
-        """Open a cluster, whole, or undo it and raise ``LaunchFailed``."""
+    provision_seconds: float | None  # None: not known
 
-    @abstractmethod
-    def leftovers(self) -> Iterable[Leftover]:
-        """List what carries an owner's mark here."""
+
+@runtime_checkable
+class Throttled(Protocol):
+    """A host that knows when something other than its own limit held it back."""
+
+    def throttled(self) -> float | None:
+        """Return the seconds so far, or None where that is unknown."""
+
+
+# --- hosts and engines -----------------------------------------------------------------------
 
 
 class Process(Protocol):
@@ -249,11 +338,14 @@ class Provider(Protocol):
     def release(self, hosts: Sequence[Host]) -> None:
         """Stop what runs on them and give them back; idempotent."""
 
-    def leftovers(self) -> Iterable[Leftover]:
-        """List marked resources that still exist."""
+    def owned(self) -> Iterable[OwnedResource]:
+        """List marked resources that still exist, every owner's."""
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
         """Return telemetry of these hosts."""
+
+    def close(self) -> None:
+        """End connections and sessions; idempotent."""
 
 
 class HostProvider(Provider, Protocol):
@@ -274,16 +366,31 @@ class Tailor(Provider, Protocol):
         """
 
 
-class Engine(Protocol):
-    """Spark or TensorFlow on given hosts."""
+class Engine(ABC):
+    """A way to run a job on given hosts, and what the rest must know of it.
 
-    name: str
+    ``package`` is what a host's Python must be able to import, ``extra`` is Benchcast's extra that
+    installs it, and ``distributions`` are the packages that may bring it (their versions are
+    recorded). ``lock_roots`` are the locked packages that its workloads need.
+    """
 
-    def fits(self, need: ClusterSpec) -> Sequence[Finding]:
-        """Say what stands against the need itself, on whatever hosts."""
+    name: ClassVar[str]
+    title: ClassVar[str]  # as its makers write it
+    package: ClassVar[str]
+    extra: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]]
+    lock_roots: ClassVar[tuple[str, ...]]
+    has_driver: ClassVar[bool] = True  # False: rank 0 is a worker, a driver's host would be idle
+    logs_tasks: ClassVar[bool] = False  # whether a run's tasks can be read from its event log
 
-    def check(self, need: ClusterSpec) -> Sequence[Finding]:
-        """Say that too, and what is missing on this machine to run it (an extra, Java)."""
+    def fits(self, spec: ClusterSpec) -> Sequence[Finding]:
+        """Return what prevents such a cluster on whatever hosts."""
+        return ()
 
-    def launch(self, driver: Host, workers: Sequence[Host], need: ClusterSpec) -> Cluster:
+    @abstractmethod
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
+        """Return that too, and what this machine lacks to run it (an extra, Java)."""
+
+    @abstractmethod
+    def launch(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> Cluster:
         """Start it on the hosts: whole, or undone and LaunchFailed."""

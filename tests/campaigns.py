@@ -81,5 +81,6 @@ def campaign(
 ) -> tuple[CampaignSummary, Memory]:
     """Run a study file into a store."""
     memory = Memory()
-    tally = runner.run(prepare(path), store, memory, new=new, retry_failed=retry_failed)
+    with prepare(path) as prepared:
+        tally = runner.run(prepared, store, memory, new=new, retry_failed=retry_failed)
     return tally, memory

@@ -1,9 +1,9 @@
-"""A job for tests that never run it, or do not mind what it is."""
+"""A job and a cluster for tests that never run it, or do not mind what it is."""
 
 from __future__ import annotations
 
-from bench.records.cluster import Job
-from bench.records.study import Dataset
+from bench.records.cluster import ClusterSpec, Job
+from bench.records.study import Dataset, Shape
 
 
 def job(engine: str) -> Job:
@@ -20,3 +20,8 @@ def job(engine: str) -> Job:
         stages="fused",
         timeout=1.0,
     )
+
+
+def spec(engine: str, workers: int = 1) -> ClusterSpec:
+    """Return a cluster of workers of the least size."""
+    return ClusterSpec(engine=engine, workers=workers, worker=Shape(), driver=Shape())

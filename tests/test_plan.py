@@ -25,6 +25,7 @@ from bench.records.study import (
     Shape,
     Study,
 )
+from bench.settings import keyed
 from tests.analysis import factory
 
 CASE = Case(
@@ -86,7 +87,7 @@ def resolved(made: Study, bundle: str = "b", model: str = "cpu") -> Study:
             bundle=bundle,
             machines={"cpu": model},
             kind=places[case.environment].kind,
-            settings=places[case.environment].keyed(),
+            settings=places[case.environment].keyed,
         )
         for case in made.cases
     )
@@ -128,12 +129,12 @@ def test_the_keys_of_cells_that_were_run_once_stay(
     kind: str, settings: dict[str, object], key: str, series: str
 ) -> None:
     struct = msgspec.convert(settings, environments.kinds()[kind])
-    spec = EnvironmentSpec(name="here", kind=kind, settings=msgspec.to_builtins(struct))
+    spec = EnvironmentSpec(name="here", kind=kind, keyed=keyed(struct))
     (cell,) = plan(study(CASE, repeats=1, places=(spec,))).cells
     assert (cell.key[:16], cell.series[:16]) == (key, series)
 
 
-THERE = EnvironmentSpec(name="there", kind="local", settings={"spare": 1})
+THERE = EnvironmentSpec(name="there", kind="local", keyed={"spare": 1})
 
 
 def test_environments_run_whole_or_mixed_in_every_block() -> None:

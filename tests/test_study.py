@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import msgspec
 import pytest
@@ -16,26 +16,28 @@ from bench.errors import StudyError
 from bench.records.study import Policy, Study
 from bench.records.values import Scalar
 from bench.records.workload import BuiltIn, Manifest, Param
+from bench.settings import KindSettings, setting
 from bench.study.expand import cross
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "studies"
 
 
-class Local(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Local(KindSettings, frozen=True, kw_only=True):
     """A kind with one key of its own."""
 
-    spare: int = 0
+    spare: Annotated[int, setting(keyed=True)] = 0
 
 
-class SparkOnly(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SparkOnly(KindSettings, frozen=True, kw_only=True):
     """A kind that runs one engine and takes a list."""
 
-    engines: ClassVar[tuple[str, ...]] = ("spark",)
-    hosts: tuple[str, ...]
+    engines = frozenset({"spark"})
+
+    hosts: Annotated[tuple[str, ...], setting(keyed=True)]
 
 
-KINDS: Mapping[str, type[msgspec.Struct]] = {"local": Local, "cluster": SparkOnly}
+KINDS: Mapping[str, type[KindSettings]] = {"local": Local, "cluster": SparkOnly}
 
 
 def manifest(use: str, base: Path) -> Manifest:
@@ -313,7 +315,9 @@ def test_what_cannot_run_is_left_out_and_listed(tmp_path: Path) -> None:
     assert [(case.workload, case.environment) for case in found.cases] == [
         ("job", "local"), ("job", "cluster"), ("tf", "local"),
     ]  # fmt: skip
-    assert found.unplanned == ("tf on cluster: kind cluster does not run tensorflow",)
+    assert found.unplanned == (
+        "tf on cluster: kind cluster does not run tensorflow; it runs spark",
+    )
     assert list(found.environments[1].settings["hosts"]) == ["a", "b"]  # type: ignore[call-overload]
 
 

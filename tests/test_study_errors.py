@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
-import msgspec
 import pytest
 
 from bench import study, workloads
 from bench.errors import BenchError, StudyError, WorkloadError
 from bench.records.workload import BuiltIn, Manifest, Param
+from bench.settings import KindSettings, setting
 
 GOOD = """\
 title = "T"
@@ -31,20 +31,21 @@ generator = "rows"
 """
 
 
-class Local(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Local(KindSettings, frozen=True, kw_only=True):
     """A kind with one key of its own."""
 
-    spare: int = 0
+    spare: Annotated[int, setting(keyed=True)] = 0
 
 
-class SparkOnly(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SparkOnly(KindSettings, frozen=True, kw_only=True):
     """A kind that runs one engine and has a required key."""
 
-    engines: ClassVar[tuple[str, ...]] = ("spark",)
-    hosts: tuple[str, ...]
+    engines = frozenset({"spark"})
+
+    hosts: Annotated[tuple[str, ...], setting(keyed=True)]
 
 
-KINDS: Mapping[str, type[msgspec.Struct]] = {"local": Local, "cluster": SparkOnly}
+KINDS: Mapping[str, type[KindSettings]] = {"local": Local, "cluster": SparkOnly}
 
 
 def manifest(use: str, base: Path) -> Manifest:
@@ -240,7 +241,7 @@ REPLACED = [
      "of a rows dataset; did you mean 'rows'? allowed: rows"),
     ('kind = "local"', 'kind = "cluster"\nhosts = []\n[[workload]]\nuse = "tf"\n'
      'dataset = "small"\non = "cluster"', 'workload[2].on: tf cannot run on "cluster": kind '
-     "cluster does not run tensorflow; take it out of `on`"),
+     "cluster does not run tensorflow; it runs spark; take it out of `on`"),
     ("workers = 1", "workers = = 1",
      "not TOML: Invalid value (at line 2, column 11)"),
     ("workers = 1", "workers = 1\nworkers = 2",
@@ -286,8 +287,8 @@ def test_nothing_left_to_run(tmp_path: Path) -> None:
     text = GOOD.replace('use = "job"', 'use = "tf"')
     text = text.replace('kind = "local"', 'kind = "cluster"\nhosts = []', 1)
     assert message(tmp_path, text) == (
-        "s.toml: nothing to run: tf on cluster: kind cluster does not run tensorflow; "
-        "environment cluster: no workload runs on it"
+        "s.toml: nothing to run: tf on cluster: kind cluster does not run tensorflow; it runs "
+        "spark; environment cluster: no workload runs on it"
     )
 
 

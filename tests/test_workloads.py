@@ -102,7 +102,7 @@ def test_own_workload_by_path(tmp_path: Path) -> None:
         ('task   = "churn/1"', "", "Object missing required field 'task'"),
         ('"churn/1"', '"churn"', "task: Expected 'str' matching regex"),
         ("task ", "tsk = 1\ntask ", "Object contains unknown field 'tsk'"),
-        ('"spark"\n', '"sparc"\n', "engine: Invalid enum value 'sparc'"),
+        ('"spark"\n', '"a b"\n', "engine: Expected 'str' matching regex"),
         ('"main.py"', '"none.py"', 'entry: "none.py" does not exist there'),
         ('"main.py"', '"../main.py"', 'entry: "../main.py" is outside the folder'),
         ('"main.py"', '"/main.py"', 'entry: "/main.py" is outside the folder'),

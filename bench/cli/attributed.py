@@ -43,10 +43,10 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
     from bench.run_files import spark_event_log, workload_log
 
     folder = store.folder(run.run)
-    if case.engine == "spark":
+    path = folder / spark_log.FILE
+    if path.is_file():
         window = workload_log.read(folder / "driver.log", run.run).window
-        path = folder / spark_log.FILE
-        if window is None or clock_was_set(run, window) or not path.is_file():
+        if window is None or clock_was_set(run, window):
             return None
         return attribute(
             spark_event_log.read(path), *window, slots=run.workers_wanted * case.worker.cores

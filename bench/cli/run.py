@@ -47,22 +47,21 @@ def run(
 
     path = study_file(study)
     limit = None if max_time is None else _seconds(max_time)
-    prepared = runner.prepare(load_study(path), path.parent)
-    store = results_of(study, results)
-    prepared.raise_if_unfit()
-    err = console(stderr=True)
-    for finding in prepared.findings:
-        err.print(f"{finding.severity}: {finding}", markup=False)
-    with follow(err, prepared.lanes()) as listener:
-        summary = runner.run(
-            prepared,
-            store,
-            listener,
-            new=new,
-            retry_failed=retry_failed,
-            max_time=limit,
-            where=cell_filter(where),
-        )
+    err, store = console(stderr=True), results_of(study, results)
+    with runner.prepare(load_study(path), path.parent) as prepared:
+        prepared.raise_if_unfit()
+        for finding in prepared.findings:
+            err.print(f"{finding.severity}: {finding}", markup=False)
+        with follow(err, prepared.lanes()) as listener:
+            summary = runner.run(
+                prepared,
+                store,
+                listener,
+                new=new,
+                retry_failed=retry_failed,
+                max_time=limit,
+                where=cell_filter(where),
+            )
     if json:
         notes = [Finding(severity="info", scope="study", what=text) for text in listener.notes]
         print_json("run", prepared.study.name, summary, [*prepared.findings, *notes])

@@ -75,6 +75,7 @@ def _counts(text: str) -> list[int]:
 def _line(known: Results, run: Run) -> tuple[Line, Case]:
     """Return the curve that a run is on and its case; UserError where it is no good Spark run."""
     from bench.analysis.runs.grouping import select
+    from bench.engines import ENGINES
 
     if run.status != "ok":
         reason = f": {run.reason}" if run.reason else ""
@@ -85,10 +86,11 @@ def _line(known: Results, run: Run) -> tuple[Line, Case]:
     line = next((one for one in lines if run in (r for g in one.groups for r in g.runs)), own)
     if own.case is None:
         raise UserError(f"{run.run}: its case is not in {run.session}.jsonl")
-    if own.case.engine != "spark":
+    able = [engine.name for engine in ENGINES.values() if engine.logs_tasks]
+    if own.case.engine not in able:
         raise UserError(
-            f"{run.run} is a run of {own.case.engine}, not of Spark: only Spark keeps a log of its"
-            " tasks"
+            f"{run.run} is a run of {own.case.engine}, which keeps no log of its tasks;"
+            f" {', '.join(able)} does"
         )
     return line, own.case
 
@@ -181,7 +183,7 @@ def _machine_cores(known: Results, run: Run, case: Case) -> float | None:
     specs = known.sessions[run.session].study.environments
     spec = next((one for one in specs if one.name == case.environment), None)
     machine = known.machines.get(run.machines[0]) if run.machines else None
-    if spec is None or machine is None or not environments.shares_machine(spec):
+    if spec is None or machine is None or not environments.shares_machine(spec.kind):
         return None
     return float(machine.cores)
 

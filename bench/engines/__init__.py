@@ -1,1 +1,11 @@
-"""Start an engine on given hosts."""
+"""Start an engine on given hosts; ``ENGINES`` is the only list of engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bench.contracts import Engine
+from bench.engines.spark.engine import SparkEngine
+from bench.engines.tensorflow.engine import TensorFlowEngine
+
+ENGINES: Mapping[str, Engine] = {one.name: one for one in (SparkEngine(), TensorFlowEngine())}

@@ -1,55 +1,110 @@
-"""The kinds of environment, each a module with ``KIND``, ``Settings``, ``ENVIRONMENT`` and
-``build``."""
+"""The kinds of environment: ours by name, and those that other packages bring.
+
+A kind is a module or package with ``KIND`` (its name), ``Settings`` (a KindSettings) and
+``build(spec)``, which returns an Environment. Another package names its module in the entry points
+``benchcast.environments``.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import metadata
 from types import ModuleType
-
-import msgspec
 
 from bench.contracts import Environment
 from bench.errors import StudyError, nearest
 from bench.records.study import EnvironmentSpec
+from bench.settings import KindSettings
 
 KINDS = ("local", "ssh", "vsphere", "fake")
+GROUP = "benchcast.environments"
 
 
-def kinds() -> Mapping[str, type[msgspec.Struct]]:
-    """Return the settings struct of each kind: the keys that a study may give it."""
-    return {kind: _module(kind).Settings for kind in KINDS}
+class Kinds(Mapping[str, type[KindSettings]]):
+    """Kind -> the struct of its settings; a kind is imported when it is asked for.
+
+    Some kinds bring heavy libraries, and a broken plug-in does no harm to the others.
+    """
+
+    def __getitem__(self, kind: str) -> type[KindSettings]:
+        """Return the keys that a study may give to the kind, and what the kind can do."""
+        settings: type[KindSettings] = _module(kind).Settings
+        return settings
+
+    def __contains__(self, kind: object) -> bool:
+        """Return whether there is such a kind, whether it can be imported or not."""
+        return kind in _names()
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names: ours, then those of plug-ins."""
+        yield from _names()
+
+    def __len__(self) -> int:
+        """Return how many kinds there are."""
+        return len(_names())
 
 
-def build(spec: EnvironmentSpec) -> Environment:
-    """Return the environment that a study describes; StudyError for an unknown kind."""
-    if spec.kind not in KINDS:
-        raise StudyError(
-            f"environment {spec.name!r}: kind {spec.kind!r} is unknown: {', '.join(KINDS)}",
-            remedy=nearest(spec.kind, KINDS),
-        )
-    built = _module(spec.kind).build(spec)
-    if not isinstance(built, Environment):
-        raise TypeError(f"the kind {spec.kind} built {built!r}")
-    return built
+def kinds() -> Mapping[str, type[KindSettings]]:
+    """Return the settings struct of each kind."""
+    return Kinds()
+
+
+def shares_machine(kind: str) -> bool:
+    """Return whether a kind's clusters run on this very machine; False for one not installed."""
+    settings = kinds().get(kind)
+    return settings is not None and settings.shares_machine
 
 
 def identity(spec: EnvironmentSpec) -> Mapping[str, str]:
     """Return facts of an environment's machines that are part of cell keys; asks no machine."""
-    return environment_class(spec.kind).identity()
+    settings = kinds().get(spec.kind)
+    return {} if settings is None else settings.identity()
 
 
-def shares_machine(spec: EnvironmentSpec) -> bool:
-    """Return whether an environment's workers are parts of this very machine."""
-    return environment_class(spec.kind).shares_machine
+def build(spec: EnvironmentSpec) -> Environment:
+    """Return the environment that a study describes; StudyError for an unknown kind.
+
+    Whoever builds it closes it.
+    """
+    known = _names()
+    if spec.kind not in known:
+        raise StudyError(
+            f"environment {spec.name!r}: kind {spec.kind!r} is unknown: {', '.join(known)}",
+            remedy=nearest(spec.kind, known),
+        )
+    built = _module(spec.kind).build(spec)
+    if not isinstance(built, Environment):
+        raise StudyError(f"the kind {spec.kind!r} cannot be used: it built {built!r}")
+    return built
 
 
-def environment_class(kind: str) -> type[Environment]:
-    """Return the class of a kind's environments; it knows what needs no connection."""
-    found: type[Environment] = _module(kind).ENVIRONMENT
-    return found
+def _names() -> tuple[str, ...]:
+    return (*KINDS, *sorted(_plugins()))
 
 
 def _module(kind: str) -> ModuleType:
-    """Import a kind when it is asked for: some bring heavy libraries."""
-    return importlib.import_module(f"{__name__}.{kind}")
+    """Import a kind; KeyError where there is none, StudyError for a plug-in that is broken."""
+    if kind in KINDS:
+        return importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
+    point = _plugins()[kind]
+    package = point.dist.name if point.dist is not None else point.value
+    try:
+        module: ModuleType = point.load()
+        if kind != module.KIND:
+            raise AttributeError(f"KIND = {module.KIND!r}, not {kind!r}")
+        if not callable(module.build) or not issubclass(module.Settings, KindSettings):
+            raise TypeError("its Settings are no KindSettings, or its build is no function")
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StudyError(
+            f"the kind {kind!r} of the package {package} cannot be used: {why}",
+            remedy=f"update {package}, or uninstall it",
+        ) from error
+    return module
+
+
+def _plugins() -> dict[str, metadata.EntryPoint]:
+    """Return the kinds of other packages, by name; none takes the place of ours."""
+    found = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    return {name: point for name, point in found.items() if name not in KINDS}

@@ -1,246 +1,131 @@
-"""An environment that runs nothing: it proves the harness, and shows how small the contract is.
+"""An environment that runs nothing: it proves the harness, and shows how small a kind is.
 
-Its clusters are marked files in a folder, its times come from ``serial + parallel / workers`` with
-lognormal noise (seeded by the run's id), its logs are real ``:::BENCH``
-logs that claim those times. Reports say that the kind is ``fake``.
+A cluster is an empty file with its owner in its name. A job sleeps ``sleep`` seconds and leaves
+a workload log of ``serial + parallel / workers`` seconds, with noise seeded by the run's id.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
+from math import inf
 from pathlib import Path
+from typing import Annotated
 
-import msgspec
-
-from bench.contracts import Cluster, Environment, Execution, Facts, Finding, MetricSource, Outcome
+from bench import contracts
+from bench.contracts import Facts, Finding, Outcome, OwnedResource
 from bench.digests import digest
 from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import Machine, MachineUse
 from bench.records.study import EnvironmentSpec
-from bench.text import plural
+from bench.run_files.workload_log import Events, lines
+from bench.settings import KindSettings, setting
 
 KIND = "fake"
+MACHINE = Machine(digest=digest(KIND), cpu_model="none", cores=64, memory=1 << 38, os="none")
+Number = Annotated[float, setting(keyed=True)]
+Counts = Annotated[tuple[int, ...], setting(keyed=True)]  # of workers
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``serial``, ``parallel`` and ``startup`` are simulated seconds; ``sleep`` are real ones.
+class Settings(KindSettings, frozen=True, kw_only=True):
+    """Runs on some worker counts fail or hang, clusters of some are refused; times in seconds."""
 
-    ``fail_workers``, ``hang_workers`` and ``refuse_workers`` list worker counts whose runs fail,
-    never end, or cannot be opened; ``capacity`` is the largest worker count there is.
-    """
-
-    serial: float = 1.0
-    parallel: float = 8.0
-    startup: float = 0.5
-    noise: float = 0.02
-    sleep: float = 0.0
-    objective: float = 0.5
-    capacity: int = 64
-    fail_workers: tuple[int, ...] = ()
-    hang_workers: tuple[int, ...] = ()
-    refuse_workers: tuple[int, ...] = ()
+    serial: Number = 1.0
+    parallel: Number = 8.0
+    startup: Number = 0.5
+    noise: Number = 0.02
+    sleep: Number = 0.0
+    objective: Number = 0.5
+    capacity: Annotated[int, setting(keyed=True)] = 64
+    fail_workers: Counts = ()
+    hang_workers: Counts = ()
+    refuse_workers: Counts = ()
 
 
-def build(spec: EnvironmentSpec) -> Environment:
-    """Build the environment from its study entry."""
-    return FakeEnvironment(msgspec.convert(spec.settings, Settings), work_root() / "fake")
+class FakeEnvironment(contracts.Environment):
+    kind = KIND
+
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        self.settings, self.folder = Settings.of(spec), work_root() / KIND
+
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
+        what = f"{spec.workers} workers are more than the capacity {self.settings.capacity}"
+        over = Finding(severity="error", scope="cell", what=what, remedy="ask for fewer workers")
+        return [over] if spec.workers > self.settings.capacity else []
+
+    def open(self, spec: ClusterSpec, owner: Owner) -> contracts.Cluster:
+        return FakeCluster(self.settings, spec, self.folder / f"{owner.mark}.{owner.study}")
+
+    def owned(self) -> Iterable[OwnedResource]:
+        for path in sorted(p for root in work_roots() for p in root.glob(f"{KIND}/*.*.*")):
+            session, cluster, study = path.name.split(".", 2)
+            owner = Owner(study=study, session=session, cluster=cluster)
+            yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))
 
 
-MACHINE = Machine(
-    digest=digest("fake machine"), cpu_model="none (fake)", cores=64, memory=1 << 38, os="none"
-)
+class FakeCluster(contracts.Cluster, contracts.Adaptable):
+    def __init__(self, settings: Settings, spec: ClusterSpec, file: Path) -> None:
+        self.settings, self.file = settings, file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        self.adapt(spec)
 
-
-class FakeEnvironment(Environment):
-    """Clusters as files in ``folder``."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        """Keep both; nothing is created yet."""
-        self._settings = settings
-        self._folder = folder
-
-    @classmethod
-    def identity(cls) -> Mapping[str, str]:
-        """Return the pretended machine's model."""
-        return {"cpu_model": MACHINE.cpu_model}
-
-    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
-        """Find only that the capacity is too small."""
-        if need.workers <= self._settings.capacity:
-            return ()
-        return (
-            Finding(
-                severity="error",
-                scope="cell",
-                what=f"{need.workers} workers are more than the capacity {self._settings.capacity}",
-                remedy="ask for fewer workers",
-            ),
-        )
-
-    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
-        """Write the marked file that stands for the cluster."""
-        return FakeCluster(self._settings, self._folder, need, owner)
-
-    def leftovers(self) -> Iterable[FakeLeftover]:
-        """List marked files."""
-        for path in sorted(p for root in work_roots() for p in root.glob("fake/*/owner.json")):
-            yield FakeLeftover(path.parent, msgspec.json.decode(path.read_bytes(), type=Owner))
-
-
-ENVIRONMENT = FakeEnvironment
-
-
-class FakeLeftover:
-    """A marked file that still exists."""
-
-    def __init__(self, folder: Path, owner: Owner) -> None:
-        """Keep both."""
-        self._folder = folder
-        self.owner = owner
-
-    def describe(self) -> str:
-        """Say whose it is."""
-        return f"fake cluster {self._folder.name} of study {self.owner.study}"
-
-    def remove(self) -> None:
-        """Delete the file."""
-        shutil.rmtree(self._folder)
-
-
-class FakeCluster(Cluster):
-    """A marked folder."""
-
-    def __init__(self, settings: Settings, root: Path, need: ClusterSpec, owner: Owner) -> None:
-        """Create it whole, or leave nothing."""
-        self._settings = settings
-        self._folder = root / owner.mark
-        self._folder.mkdir(parents=True)
-        partial = self._folder / "owner.partial"
-        partial.write_bytes(msgspec.json.encode(owner))
-        partial.rename(self._folder / "owner.json")
-        try:
-            self.adapt(need)
-        except LaunchFailed:
+    def adapt(self, spec: ClusterSpec) -> None:
+        if spec.workers in self.settings.refuse_workers:
             self.close()
-            raise
-
-    def adapt(self, need: ClusterSpec) -> None:
-        """Take another worker count."""
-        if need.workers in self._settings.refuse_workers:
-            raise LaunchFailed(f"the fake refuses to open {plural(need.workers, 'worker')}")
-        self.need = need
-        uses = tuple(
-            MachineUse(machine=MACHINE.digest, role="worker", seconds=0.0)
-            for _ in range(need.workers)
-        )
-        phases = {"provision": 0.0, "launch": self._settings.startup}
+            raise LaunchFailed(f"the fake refuses to open {spec.workers} workers")
+        uses = (MachineUse(machine=MACHINE.digest, role="worker", seconds=0.0),) * spec.workers
+        phases = {"launch": self.settings.startup}
         self.facts = Facts(machines={MACHINE.digest: MACHINE}, uses=uses, phases=phases)
 
-    def submit(self, job: Job) -> Execution:
-        """Begin to pretend."""
-        return FakeExecution(self._settings, job, self.need.workers)
-
-    def sources(self) -> Sequence[MetricSource]:
-        """Have none."""
-        return ()
+    def submit(self, job: Job) -> contracts.Execution:
+        return FakeExecution(self.settings, job)
 
     def close(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.file.unlink(missing_ok=True)
 
 
-class FakeExecution:
-    """Sleeps as told, then claims what the settings say."""
-
-    def __init__(self, settings: Settings, job: Job, workers: int) -> None:
-        """Begin."""
-        self._settings = settings
-        self._job = job
-        self._workers = workers
-        self._end = time.monotonic() + settings.sleep
-        self._cancelled = False
-
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Have nothing to tell while it sleeps."""
-        return iter(())
+class FakeExecution(contracts.Execution):
+    def __init__(self, settings: Settings, job: Job) -> None:
+        self.settings, self.job = settings, job
+        self.failed = job.workers in settings.fail_workers
+        sleep = inf if job.workers in settings.hang_workers else settings.sleep
+        self.end = time.monotonic() + sleep
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the sleep is over; a hanging run never is."""
-        left = self._end - time.monotonic()
-        hangs = self._workers in self._settings.hang_workers
-        if not self._cancelled and (hangs or left > timeout):
-            time.sleep(timeout)
-            return False
-        if left > 0 and not self._cancelled:
-            time.sleep(left)
-        return True
+        time.sleep(max(0.0, min(timeout, self.end - time.monotonic())))
+        return time.monotonic() >= self.end
 
     def cancel(self) -> None:
-        """End it."""
-        self._cancelled = True
+        self.failed, self.end = self.failed or not self.wait(0.0), 0.0
 
     def collect(self, folder: Path) -> Outcome:
-        """Write the log that it claims to have written."""
-        log = folder / "rank-0.log"
-        work = self._write(log)
-        failed = self._cancelled or self._workers in self._settings.fail_workers
+        noise = random.Random(self.job.run).lognormvariate(0.0, self.settings.noise)
+        train = (self.settings.serial + self.settings.parallel / self.job.workers) * noise
+        (log := folder / "rank-0.log").write_text("".join(lines(self.job.run, self._events(train))))
         return Outcome(
-            status="failed" if failed else "ok",
-            reason="the fake was told to fail" if failed else "",
+            status="failed" if self.failed else "ok",
+            reason="the fake was told to fail" if self.failed else "",
             logs={0: log},
             machines=(MACHINE.digest,),
-            seconds=self._settings.startup + work,
-            worker_cpu=work * self._workers,
+            seconds=self.settings.startup + train * self.job.passes,
         )
 
-    def _write(self, log: Path) -> float:
-        settings, job = self._settings, self._job
-        noise = random.Random(job.run).lognormvariate(0.0, settings.noise)
-        train = (settings.serial + settings.parallel / self._workers) * noise
-        lines = _Lines(job.run)
-        lines.add("begin", 0.0, versions={"fake": "1"})
-        lines.add("ready", 0.0, workers=self._workers)
-        for role, data in job.datasets.items():
-            known = digest(msgspec.to_builtins(data))
-            lines.add("dataset", 0.0, role=role, name=data.name, digest=known)
-        for number in range(job.passes):
-            lines.add("pass", 0.0, **{"pass": number})
-            stage = {"pass": number, "name": "train"}
-            lines.add("stage", train, seconds=train, cpu_seconds=train, **stage)
-        vector = {"count": 1, "norm": 1.0, "projections": [1.0]}
-        model = {"auc": 0.75, "converged": True, "iterations": 10, "vector": vector}
-        lines.add("quality", 0.0, figures={"objective": settings.objective, **model})
-        if self._workers not in settings.fail_workers:
-            lines.add("end", 0.0)
-        log.write_text("\n".join(lines.texts) + "\n")
-        return train * job.passes
+    def _events(self, train: float) -> Events:
+        yield 0.0, "ready", {"workers": self.job.workers, "versions": {"fake": "1"}}
+        for role, data in self.job.datasets.items():
+            yield 0.0, "dataset", {"role": role, "digest": digest(data)}
+        for number in range(self.job.passes):
+            yield 0.0, "pass", {"pass": number}
+            yield train, "stage", {"pass": number, "name": "train", "seconds": train}
+        figures = {"objective": self.settings.objective, "converged": True}
+        yield 0.0, "quality", {"figures": figures}
+        if not self.failed:
+            yield 0.0, "end", {}
 
 
-class _Lines:
-    """Lines of a log with a simulated clock."""
-
-    def __init__(self, run: str) -> None:
-        self.texts: list[str] = []
-        self._run = run
-        self._mono, self._wall = time.monotonic_ns(), time.time_ns()
-
-    def add(self, event: str, later: float, **fields: object) -> None:
-        """Add a line ``later`` seconds after the one before."""
-        self._mono += int(later * 1e9)
-        self._wall += int(later * 1e9)
-        line = {
-            "v": 1,
-            "run": self._run,
-            "seq": len(self.texts),
-            "mono_ns": self._mono,
-            "wall_ns": self._wall,
-            "event": event,
-            **fields,
-        }
-        self.texts.append(":::BENCH " + json.dumps(line))
+build = FakeEnvironment

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.contracts import (
+    Adaptable,
+    Capacity,
     Cluster,
     Engine,
     Environment,
@@ -14,12 +16,14 @@ from bench.contracts import (
     Finding,
     Host,
     HostProvider,
-    Leftover,
+    InstallsEngines,
     MetricSource,
+    OwnedResource,
+    Provisioned,
+    SingleMachine,
     Tailor,
 )
 from bench.errors import UnsuitableEnvironment
-from bench.hosts import InstallsEngines, Made, Room, Shared
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import MachineUse
 from bench.text import plural
@@ -35,33 +39,37 @@ class HostEnvironment(Environment):
         self.provider = provider
         self.engines = dict(engines)
 
-    def machines(self, need: ClusterSpec) -> int:
+    def machines(self, spec: ClusterSpec) -> int:
         """Return one machine for hosts that are parts of one, else one a worker."""
-        return 1 if isinstance(self.provider, Shared) else need.workers
+        return 1 if isinstance(self.provider, SingleMachine) else spec.workers
 
-    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
         """Say what the engine lacks, and whether one shared machine is too small."""
-        if need.engine not in self.engines:
+        if spec.engine not in self.engines:
             known = ", ".join(sorted(self.engines))
-            what = f"the engine {need.engine!r} does not run here; engines here: {known}"
+            what = f"the engine {spec.engine!r} does not run here; engines here: {known}"
             return [Finding(severity="error", scope="cell", what=what)]
-        findings = list(self.engines[need.engine].check(need))
-        if isinstance(self.provider, Shared):
-            findings += room_findings(self.provider.room(), need)
+        findings = list(self.engines[spec.engine].check(spec))
+        if isinstance(self.provider, SingleMachine):
+            findings += capacity_findings(self.provider.machine_capacity(), spec)
         return findings
 
-    def open(self, need: ClusterSpec, owner: Owner) -> Cluster:
+    def open(self, spec: ClusterSpec, owner: Owner) -> Cluster:
         """Acquire and limit hosts and launch the engine: whole, or undone and raised."""
-        if need.engine not in self.engines:
-            raise UnsuitableEnvironment(f"the engine {need.engine!r} does not run here")
-        return HostCluster(self.provider, self.engines, need, owner)
+        if spec.engine not in self.engines:
+            raise UnsuitableEnvironment(f"the engine {spec.engine!r} does not run here")
+        return HostCluster(self.provider, self.engines, spec, owner)
 
-    def leftovers(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's mark at the provider's."""
-        return self.provider.leftovers()
+        return self.provider.owned()
+
+    def close(self) -> None:
+        """End the provider's connections."""
+        self.provider.close()
 
 
-class HostCluster(Cluster):
+class HostCluster(Cluster, Adaptable):
     """Hosts with an engine on them; it keeps the hosts when it adapts.
 
     ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
@@ -74,7 +82,7 @@ class HostCluster(Cluster):
         self,
         provider: HostProvider | Tailor,
         engines: Mapping[str, Engine],
-        need: ClusterSpec,
+        spec: ClusterSpec,
         owner: Owner,
     ) -> None:
         """Come up, or undo what had come up and raise."""
@@ -85,8 +93,8 @@ class HostCluster(Cluster):
         self._inner: Cluster | None = None
         self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
         self._past: list[MachineUse] = []  # of machines that were given back by adapting
-        self._shared = isinstance(provider, Shared)
-        self._become(need)
+        self._shared = isinstance(provider, SingleMachine)
+        self._become(spec)
 
     def submit(self, job: Job) -> Execution:
         """Start the job on the engine."""
@@ -99,14 +107,14 @@ class HostCluster(Cluster):
         inner = self._inner.sources() if self._inner is not None else []
         return [*self._provider.sources(self._hosts()), *inner]
 
-    def adapt(self, need: ClusterSpec) -> None:
+    def adapt(self, spec: ClusterSpec) -> None:
         """Keep the hosts, take or leave the difference, and launch the engine anew."""
         try:
             self._stop_engine()
         except BaseException:
             self.close()
             raise
-        self._become(need)
+        self._become(spec)
 
     def close(self) -> None:
         """Stop the engine and give every host back; idempotent."""
@@ -122,13 +130,13 @@ class HostCluster(Cluster):
         phases = {"teardown": time.monotonic() - began}
         self.facts = Facts(machines=self.facts.machines, uses=uses, phases=phases)
 
-    def _become(self, need: ClusterSpec) -> None:
+    def _become(self, spec: ClusterSpec) -> None:
         try:
             began = time.monotonic()
-            self._provision(need)
+            self._provision(spec)
             provisioned = time.monotonic()
             driver, *workers = self._hosts()
-            self._inner = self._engines[need.engine].launch(driver, workers, need)
+            self._inner = self._engines[spec.engine].launch(driver, workers, spec)
             launch = time.monotonic() - provisioned
         except BaseException:
             self.close()
@@ -137,20 +145,22 @@ class HostCluster(Cluster):
         machines = {machine.digest: machine for machine in (h.machine() for h in self._hosts())}
         self.facts = Facts(machines=machines, uses=self._uses(), phases=phases)
 
-    def _provision(self, need: ClusterSpec) -> None:
-        """Have exactly one driver and ``need.workers`` workers, each held to its shape."""
+    def _provision(self, spec: ClusterSpec) -> None:
+        """Have exactly one driver and ``spec.workers`` workers, each held to its shape."""
         if isinstance(self._provider, Tailor):
             now, before = time.monotonic(), self._each()
-            self._hold(self._provider.fit(self._hosts(), need, self.owner), now)
+            self._hold(self._provider.fit(self._hosts(), spec, self.owner), now)
             self._remember(before)
         else:
-            self._count(self._provider, need.workers + 1)
+            self._count(self._provider, spec.workers + 1)
         if isinstance(self._provider, InstallsEngines):
             now, before = time.monotonic(), self._each()
-            self._hold(self._provider.equip(self._hosts(), need.engine), now)
+            self._hold(
+                self._provider.install_engine(self._hosts(), self._engines[spec.engine]), now
+            )
             self._remember(before)
         for number, host in enumerate(self._hosts()):
-            host.limit(need.worker if number else need.driver)
+            host.limit(spec.worker if number else spec.driver)
 
     def _hold(self, hosts: Sequence[Host], now: float) -> None:
         """Have these hosts; those that are new since ``now``."""
@@ -182,7 +192,9 @@ class HostCluster(Cluster):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    provision_seconds=host.made_seconds if isinstance(host, Made) else None,
+                    provision_seconds=host.provision_seconds
+                    if isinstance(host, Provisioned)
+                    else None,
                 ),
             )
             for number, (host, since) in enumerate(self._held)
@@ -217,23 +229,23 @@ def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]
     return tuple(use for host, use in each if use.role == "worker" or host.address not in workers)
 
 
-def room_findings(room: Room, need: ClusterSpec) -> list[Finding]:
+def capacity_findings(capacity: Capacity, spec: ClusterSpec) -> list[Finding]:
     """Say whether workers and driver together fit on one machine."""
     findings: list[Finding] = []
-    memory = need.workers * need.worker.memory + need.driver.memory
-    workers = plural(need.workers, "worker")
+    memory = spec.workers * spec.worker.memory + spec.driver.memory
+    workers = plural(spec.workers, "worker")
     asked = f"{workers} and the driver ask for {memory / GIB:.1f} GiB"
-    if memory > room.memory:
-        what = f"{asked}; this machine has {room.memory / GIB:.1f} GiB"
+    if memory > capacity.memory:
+        what = f"{asked}; this machine has {capacity.memory / GIB:.1f} GiB"
         remedy = "use fewer workers or less memory for each"
         findings.append(Finding(severity="error", scope="cell", what=what, remedy=remedy))
-    elif memory > room.available:
-        what = f"{asked}; {room.available / GIB:.1f} GiB are free on this machine now"
+    elif memory > capacity.available:
+        what = f"{asked}; {capacity.available / GIB:.1f} GiB are free on this machine now"
         findings.append(Finding(severity="warning", scope="cell", what=what))
-    share = need.worker.cpu_limit
-    wanted = need.workers * (need.worker.cores if share is None else share)
-    if wanted > room.cores:
-        what = f"oversubscribed: {workers} want {wanted:g} cores of {room.cores}"
+    share = spec.worker.cpu_limit
+    wanted = spec.workers * (spec.worker.cores if share is None else share)
+    if wanted > capacity.cores:
+        what = f"oversubscribed: {workers} want {wanted:g} cores of {capacity.cores}"
         remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"
         findings.append(Finding(severity="warning", scope="cell", what=what, remedy=remedy))
     return findings

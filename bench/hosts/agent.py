@@ -49,7 +49,6 @@ from bench.hosts.cgroups import Cgroups, Group
 from bench.hosts.kernel import text_of
 
 OWNER = "BENCHCAST_OWNER"
-PACKAGES = ("pyspark", "tensorflow")
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LIMIT = 20.0  # seconds until what does not die is named
@@ -66,7 +65,6 @@ def facts() -> dict[str, Any]:
         "home": os.path.expanduser("~"),
         "python": sys.executable,
         "architecture": platform.machine(),
-        "packages": {name: package(name) for name in PACKAGES},
     }
 
 

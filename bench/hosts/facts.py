@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bench.contracts import Capacity
 from bench.digests import digest
-from bench.hosts import Room, kernel
+from bench.hosts import kernel
 from bench.records.results import Machine
 
 
@@ -26,10 +27,10 @@ def as_machine(told: Mapping[str, object]) -> Machine:
     return msgspec.convert({**known, "record": "machine", "digest": digest(known)}, Machine)
 
 
-def room() -> Room:
+def capacity() -> Capacity:
     """Return cores, memory in all and memory available now (bytes)."""
     memory = kernel.meminfo()
-    return Room(
+    return Capacity(
         cores=len(os.sched_getaffinity(0)),
         memory=memory["MemTotal"],
         available=memory["MemAvailable"],

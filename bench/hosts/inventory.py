@@ -16,10 +16,10 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.contracts import Host, Leftover, MetricSource
+from bench.contracts import Cache, Engine, Host, MetricSource, OwnedResource
 from bench.errors import LaunchFailed
 from bench.hosts import equipment, sshplace
-from bench.hosts.cache import Cache, SshCache
+from bench.hosts.cache import SshCache
 from bench.hosts.link import Address, Link
 from bench.hosts.ssh import SshHost
 from bench.hosts.sshleft import find
@@ -94,7 +94,7 @@ class Inventory:
         """Return whether the engines' Python environments are built on a machine."""
         return self._entries[name].build
 
-    def unbuilt(self, names: Sequence[str], engine: str) -> dict[str, str | None]:
+    def unbuilt(self, names: Sequence[str], engine: Engine) -> dict[str, str | None]:
         """Return why an engine's environment cannot be built on machines that were asked."""
 
         def lacking(name: str) -> str | None:
@@ -106,7 +106,7 @@ class Inventory:
 
         return self._each(lacking, names)
 
-    def unlimited(self, names: Sequence[str], what: str = "cpu_limit") -> dict[str, str | None]:
+    def unlimited(self, names: Sequence[str]) -> dict[str, str | None]:
         """Return why CPU limits cannot be held on machines that were asked, None where they can."""
 
         def reason(name: str) -> str | None:
@@ -125,11 +125,11 @@ class Inventory:
             return dict(zip(names, pool.map(look, names), strict=True))
 
     def package(self, name: str, package: str) -> str | None:
-        """Return the folder of an engine's package that a machine told of when it was asked."""
-        packages: dict[str, str | None] = self.links[name].told["packages"]
-        return packages[package]
+        """Return the folder of a package that the Python of a machine that was asked has."""
+        found: str | None = self.links[name].call("package", name=package)
+        return found
 
-    def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:
+    def install_engine(self, hosts: Sequence[Host], engine: Engine) -> list[Host]:
         """Put an engine's Python environment in place where it is to be built, once a digest.
 
         Returns the hosts, spares in the place of those where it cannot be built. LaunchFailed
@@ -223,7 +223,7 @@ class Inventory:
         if failures:
             raise failures[0]
 
-    def leftovers(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries a mark on the machines that answer; the others are warned of."""
         seen: set[str] = set()
         return self._everywhere(lambda link, root: find(link, root / "work", seen))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from bench.contracts import OwnedResource
 from bench.hosts import processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
 from bench.hosts.local import remove_tree
 from bench.records.cluster import Owner
 
 
-class LocalLeftover:
+class _Found:
     """Everything of one owner on this machine, living or not."""
 
     def __init__(self, owner: Owner, cgroups: Cgroups) -> None:
@@ -49,12 +50,12 @@ class LocalLeftover:
         return sorted(pids | marked)
 
 
-def find(roots: Sequence[Path], cgroups: Cgroups) -> Iterable[LocalLeftover]:
+def find(roots: Sequence[Path], cgroups: Cgroups) -> Iterable[OwnedResource]:
     """Return one entry an owner, from folders, then processes, then control groups."""
-    found: dict[str, LocalLeftover] = {}
+    found: dict[str, _Found] = {}
 
-    def entry(owner: Owner) -> LocalLeftover:
-        return found.setdefault(owner.mark, LocalLeftover(owner, cgroups))
+    def entry(owner: Owner) -> _Found:
+        return found.setdefault(owner.mark, _Found(owner, cgroups))
 
     for folder in sorted(path for root in roots for path in root.iterdir() if path.is_dir()):
         if (owner := _folder_owner(folder)) is not None:
@@ -66,7 +67,7 @@ def find(roots: Sequence[Path], cgroups: Cgroups) -> Iterable[LocalLeftover]:
         if len(parts) == 3:
             owner = Owner(study="", session=parts[0], cluster=parts[1])
             entry(owner).groups[name] = group
-    return list(found.values())
+    return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
 
 
 def _owner(env: Mapping[str, str]) -> Owner:

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.contracts import Host, Leftover, MetricSource
+from bench.contracts import Capacity, Host, MetricSource, OwnedResource
 from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
-from bench.hosts import Room, agent, agentfiles, facts, processes
+from bench.hosts import agent, agentfiles, facts, processes
 from bench.hosts.cgroups import PREFIX, Cgroups, Group
 from bench.hosts.local_sampling import GpuSampler, HostSampler, gpu_present
 from bench.hosts.spawned import LocalProcess
@@ -208,7 +208,7 @@ class LocalProvider:
             if marked.is_dir() and not any(child.name.isdigit() for child in marked.iterdir()):
                 remove_tree(marked)
 
-    def leftovers(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries a mark on this machine: one entry an owner, living owners too."""
         from bench.hosts.leftovers import find
 
@@ -226,9 +226,12 @@ class LocalProvider:
         gpus = [GpuSampler(mark, folder)] if gpu_present() else []
         return [HostSampler(mark, scopes, folder), *gpus]
 
-    def room(self) -> Room:
+    def machine_capacity(self) -> Capacity:
         """Return this machine's cores and memory."""
-        return facts.room()
+        return facts.capacity()
+
+    def close(self) -> None:
+        """Nothing is connected to this machine."""
 
 
 def remove_tree(folder: Path) -> None:

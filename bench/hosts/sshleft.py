@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.contracts import OwnedResource
 from bench.hosts import processes
 from bench.hosts.cgroups import PREFIX
 from bench.hosts.link import Link
@@ -15,7 +16,7 @@ from bench.records.cluster import Owner
 from bench.text import plural
 
 
-class SshLeftover:
+class _Found:
     """Everything of one owner on one machine: this user's processes, a folder, control groups."""
 
     def __init__(self, link: Link, owner: Owner) -> None:
@@ -45,17 +46,17 @@ class SshLeftover:
             remove(self._link, self.folder)
 
 
-def find(link: Link, work: Path, seen: set[str]) -> Iterable[SshLeftover]:
+def find(link: Link, work: Path, seen: set[str]) -> Iterable[OwnedResource]:
     """Return one entry an owner, from folders below ``work``, processes and control groups.
 
     ``seen`` are the places that were looked at through other addresses: two of them may be one
     machine. Those that are new are added.
     """
     told = link.call("left", root=str(work))
-    found: dict[str, SshLeftover] = {}
+    found: dict[str, _Found] = {}
 
-    def entry(owner: Owner) -> SshLeftover:
-        return found.setdefault(owner.mark, SshLeftover(link, owner))
+    def entry(owner: Owner) -> _Found:
+        return found.setdefault(owner.mark, _Found(link, owner))
 
     folders = told["folders"] if _new(told["place"], seen) else {}
     for name, text in folders.items():
@@ -71,7 +72,7 @@ def find(link: Link, work: Path, seen: set[str]) -> Iterable[SshLeftover]:
         parts = name.removeprefix(PREFIX).rsplit(".", 2)
         if len(parts) == 3 and _new(place, seen):
             entry(Owner(study="", session=parts[0], cluster=parts[1])).groups.append(paths)
-    return list(found.values())
+    return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
 
 
 def _new(place: str, seen: set[str]) -> bool:

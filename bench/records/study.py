@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -107,43 +107,22 @@ class EnvironmentSpec(
 ):
     """An environment of the study; ``settings`` are its kind's own keys, checked by that kind.
 
-    ``unkeyed`` and ``unrecorded`` are paths into them (``key``, ``hosts.user``: of each host) that
-    are no part of what is measured: none enters a cell's key, and the latter no record either.
+    ``keyed`` are those that belong to what is measured, and ``recorded`` those that a record may
+    hold: the kind's struct marks them (see ``bench.settings``). In a record ``settings`` are
+    these, and ``recorded`` is None.
     """
 
     name: str
     kind: str
     settings: Mapping[str, object] = {}
-    unkeyed: tuple[str, ...] = ()
-    unrecorded: tuple[str, ...] = ()
+    keyed: Mapping[str, object] = {}
+    recorded: Mapping[str, object] | None = None
 
-    def keyed(self) -> Mapping[str, object]:
-        """Return the settings that belong to what is measured."""
-        return _without(self.settings, (*self.unkeyed, *self.unrecorded))
-
-    def recorded(self) -> EnvironmentSpec:
+    def for_record(self) -> EnvironmentSpec:
         """Return what a record may hold of it."""
-        kept = _without(self.settings, self.unrecorded)
-        return msgspec.structs.replace(self, settings=kept, unrecorded=())
-
-
-def _without(settings: Mapping[str, object], paths: Iterable[str]) -> Mapping[str, object]:
-    """Return settings without the keys at ``paths``, in tables and in lists of tables."""
-    below: dict[str, list[str]] = {}
-    for path in paths:
-        head, _, rest = path.partition(".")
-        below.setdefault(head, []).append(rest)
-    return {
-        key: _inside(value, below[key]) if key in below else value
-        for key, value in settings.items()
-        if "" not in below.get(key, ())
-    }
-
-
-def _inside(value: object, paths: Sequence[str]) -> object:
-    if isinstance(value, Mapping):
-        return _without(value, paths)
-    return [_inside(one, paths) for one in value] if isinstance(value, (list, tuple)) else value
+        if self.recorded is None:
+            return self
+        return msgspec.structs.replace(self, settings=self.recorded, recorded=None)
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

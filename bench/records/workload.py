@@ -119,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: Named
     task: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*/[0-9]+$")]
-    engine: Literal["spark", "tensorflow"]
+    engine: Named
     entry: str
     files: tuple[str, ...] = ()
     stages: tuple[Named, ...] = ()

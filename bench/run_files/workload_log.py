@@ -7,7 +7,9 @@ anywhere in a line of other text, and may come twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -77,6 +79,7 @@ class Log(msgspec.Struct, kw_only=True):
         return sum(values) if values else None
 
 
+Events = Iterable[tuple[float, str, Mapping[str, object]]]
 _decoder = msgspec.json.Decoder(Event)
 
 
@@ -203,3 +206,15 @@ def _measurement(event: Event) -> Measurement:
 
 def _quality(event: Event) -> Quality:
     return Quality(figures=event.figures, precision=event.precision)
+
+
+def lines(nonce: str, events: Events) -> Iterator[str]:
+    """Yield the lines of a log that ``parse`` reads, for what is simulated or imported.
+
+    Each event is its seconds after the one before, its name and its fields.
+    """
+    mono, wall = time.monotonic_ns(), time.time_ns()
+    for seq, (later, name, fields) in enumerate(events):
+        mono, wall = mono + int(later * 1e9), wall + int(later * 1e9)
+        head = {"v": 1, "run": nonce, "seq": seq, "mono_ns": mono, "wall_ns": wall, "event": name}
+        yield f"{MARK.decode()}{json.dumps({**head, **fields})}\n"

@@ -19,6 +19,7 @@ from bench.runner.notes import listening
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import CampaignSummary, Listener, Progress
 from bench.runner.session import new_session
+from bench.runner.sharing import is_here
 from bench.runner.stop import MachineLimit, Stop
 from bench.store.folder import Store
 from bench.store.reader import Results
@@ -124,7 +125,7 @@ def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Li
     for text in sweep.remove(store):
         listener.note(f"removing {text}")
     cleanup.forget(results, dead, sweep.looked_at)
-    sharing = any(one.shares_machine for one in prepared.environments.values())
+    sharing = any(map(is_here, prepared.environments.values()))
     if sharing and not machine_lock_is_shared():
         listener.note("other users' campaigns on this machine do not wait for this one's cells")
 

@@ -6,6 +6,7 @@ left is listed, and removed only when that is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench import environments
-from bench.contracts import Environment, Leftover
+from bench.contracts import Environment, OwnedResource
 from bench.directories import host_id, sessions_folder
 from bench.errors import UserError
 from bench.locks import session_alive
@@ -31,7 +32,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     ``environments_of`` names them.
     """
 
-    resources: tuple[Leftover, ...]
+    resources: tuple[OwnedResource, ...]
     folders: tuple[tuple[str, str], ...]
     looked_at: frozenset[str]
     notes: tuple[str, ...] = ()
@@ -47,12 +48,12 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     def describe(self) -> list[str]:
         """Return one line for each thing."""
         folders = [f"the unfinished folder of run {run}" for _, run in self.folders]
-        return [*(one.describe() for one in self.resources), *folders]
+        return [*(one.text for one in self.resources), *folders]
 
     def remove(self, store: Store) -> Iterator[str]:
         """Remove everything, and yield a line before each thing."""
         for resource in self.resources:
-            yield resource.describe()
+            yield resource.text
             resource.remove()
         for _, run in self.folders:
             yield f"the unfinished folder of run {run}"
@@ -79,15 +80,15 @@ def find(
     store: Store, results: Results, places: Mapping[str, Environment], sessions: set[str]
 ) -> Sweep:
     """Return what these sessions left in the results folder and on environments (``places``)."""
-    found: dict[tuple[str, str], Leftover] = {}
+    found: dict[tuple[str, str], OwnedResource] = {}
     looked_at: set[str] = set()
     notes: dict[str, None] = {}
     for name, environment in places.items():
         unknown: list[str] = []
         with listening(unknown.append):
-            for leftover in environment.leftovers():
-                if leftover.owner.session in sessions:
-                    found.setdefault((leftover.owner.mark, leftover.describe()), leftover)
+            for resource in environment.owned():
+                if resource.owner.session in sessions:
+                    found.setdefault((resource.owner.mark, resource.text), resource)
         if not unknown:
             looked_at.add(name)
         notes |= dict.fromkeys(unknown)
@@ -105,22 +106,23 @@ def find(
 
 
 def environments_of(
-    results: Results, specs: Iterable[EnvironmentSpec]
+    results: Results, specs: Iterable[EnvironmentSpec], opened: contextlib.ExitStack
 ) -> tuple[dict[str, Environment], list[str]]:
     """Build each environment that a session of these results had, or that ``specs`` name, once.
 
     Records do not hold all settings: those of ``specs`` are taken, then those that a session left.
-    Returns environments by what their record holds, and why others could not be built.
+    Returns environments by what their record holds, and why others could not be built; ``opened``
+    closes them.
     """
     kept = [spec for session in results.sessions.values() for spec in load_settings(session)]
     whole: dict[str, EnvironmentSpec] = {}
-    for spec in sorted([*specs, *kept], key=lambda spec: not spec.unrecorded):
+    for spec in sorted([*specs, *kept], key=lambda spec: spec.recorded is None):
         whole.setdefault(record_of_spec(spec), spec)
     built: dict[str, Environment] = {}
     failures: list[str] = []
     for record, spec in whole.items():
         try:
-            built[record] = environments.build(spec)
+            built[record] = opened.enter_context(environments.build(spec))
         except UserError as error:
             failures.append(f"not looked at: {spec.name}: {error}")
     return built, failures
@@ -137,17 +139,23 @@ def forget(results: Results, sessions: Iterable[str], looked_at: frozenset[str])
 
 def record_of_spec(spec: EnvironmentSpec) -> str:
     """Return what a record holds of an environment, as a key."""
-    return msgspec.json.encode(spec.recorded()).decode()
+    return msgspec.json.encode(spec.for_record()).decode()
 
 
 def save_settings(session: str, study: Study) -> Path | None:
     """Keep what a session's record must not hold (mode 600), for the cleanup after a crash."""
-    if not any(one.unrecorded for one in study.environments):
+    if not any(map(_hides, study.environments)):
         return None
     path = sessions_folder() / f"{session}.json"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(msgspec.json.encode(study.environments))
     return path
+
+
+def _hides(spec: EnvironmentSpec) -> bool:
+    """Return whether an environment has settings that no record holds."""
+    encode = msgspec.json.encode
+    return encode(spec.for_record().settings) != encode(spec.settings)
 
 
 def load_settings(session: Session) -> tuple[EnvironmentSpec, ...]:

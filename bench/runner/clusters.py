@@ -16,7 +16,7 @@ from bench.records.cluster import ClusterSpec, Owner
 from bench.records.results import ClusterEvent, ClusterEventName
 from bench.records.study import Case, Cell
 from bench.runner.resolve import cluster_spec
-from bench.runner.sharing import machines_of
+from bench.runner.sharing import is_here, machines_of
 from bench.runner.stop import MachineLimit, Stop
 from bench.store.journal import Journal
 
@@ -132,7 +132,7 @@ class Clusters:
         """Return whether two environments' clusters must not be open at the same time."""
         one, two = self._environments[other], self._environments[name]
         shared = machines_of(one) & machines_of(two)
-        in_turns = one.shares_machine and two.shares_machine
+        in_turns = is_here(one) and is_here(two)
         return other != name and bool(shared) and not in_turns
 
     def _reserve(self, name: str, wanted: int) -> bool:

@@ -30,6 +30,7 @@ from bench.runner.notes import Notes
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import Progress
 from bench.runner.run_record import Attempt, unstarted
+from bench.runner.sharing import is_here
 from bench.runner.stop import TICK, Stop
 from bench.store.folder import Store
 from bench.store.journal import Journal
@@ -127,7 +128,7 @@ class Lane:
     @contextlib.contextmanager
     def _turn(self, environment: Environment, cell: Cell) -> Iterator[float]:
         """Hold the machine's lock where it is shared; yield the seconds that it took to get it."""
-        if not environment.shares_machine:
+        if not is_here(environment):
             yield 0.0
             return
         context, lock, begun = self._context, machine_lock(), monotonic()

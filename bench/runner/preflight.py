@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -19,10 +21,24 @@ from bench.text import plural
 
 
 class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
-    """A resolved study with its environments built and asked."""
+    """A resolved study with its environments built and asked; a context manager closes them."""
 
     environments: Mapping[str, Environment]
     findings: tuple[Finding, ...]
+
+    def close(self) -> None:
+        """Close every environment, also where one cannot be closed."""
+        with contextlib.ExitStack() as closing:
+            for environment in self.environments.values():
+                closing.callback(environment.close)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the environments."""
+        self.close()
 
     def lanes(self) -> list[set[str]]:
         """Return the environments' names, together where they take turns."""
@@ -41,28 +57,40 @@ class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
 def prepare(study: Study, folder: Path) -> PreparedStudy:
     """Resolve a study, build its environments, and ask each once for each distinct cluster.
 
-    ``folder`` is the study file's: workloads given by path are found from it.
+    ``folder`` is the study file's: workloads given by path are found from it. The caller closes
+    what is returned.
     """
     resolved = resolve(study, folder)
-    study = resolved.study
-    places = {spec.name: environments.build(spec) for spec in study.environments}
-    findings: dict[Finding, None] = {}
-    skipped: dict[int, str] = {}
-    with listening(lambda text: findings.setdefault(_note(text))):
-        for name, spec, positions in _distinct(study):
-            place, job = places[name], resolved.job(study.cases[positions[0]], "check")
-            for finding in [*_too_many(study, name, place, spec), *place.check(job, spec)]:
-                findings[finding] = None
-                if finding.severity == "error":
-                    skipped |= {n: skipped.get(n, finding.what) for n in positions}
+    with contextlib.ExitStack() as opened:
+        places = {
+            spec.name: opened.enter_context(environments.build(spec)) for spec in study.environments
+        }
+        findings, skipped = _checked(resolved.study, places)
+        opened.pop_all()
     return PreparedStudy(
-        study=study,
+        study=resolved.study,
         folder=folder,
         workloads=resolved.workloads,
         skipped=skipped,
         environments=places,
-        findings=tuple(findings),
+        findings=findings,
     )
+
+
+def _checked(
+    study: Study, places: Mapping[str, Environment]
+) -> tuple[tuple[Finding, ...], Mapping[int, str]]:
+    """Return all findings, and why which cases are skipped."""
+    findings: dict[Finding, None] = {}
+    skipped: dict[int, str] = {}
+    with listening(lambda text: findings.setdefault(_note(text))):
+        for name, spec, positions in _distinct(study):
+            place = places[name]
+            for finding in [*_too_many(study, name, place, spec), *place.check(spec)]:
+                findings[finding] = None
+                if finding.severity == "error":
+                    skipped |= {n: skipped.get(n, finding.what) for n in positions}
+    return tuple(findings), skipped
 
 
 def _distinct(study: Study) -> Iterator[tuple[str, ClusterSpec, Sequence[int]]]:

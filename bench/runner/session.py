@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 
 from bench.directories import host_id
+from bench.engines import ENGINES
 from bench.ids import new_id, utc_now
 from bench.records.results import Session
 from bench.records.study import Study
 
-PACKAGES = ("numpy", "pyspark", "tensorflow-cpu", "tensorflow", "pyarrow")
+PACKAGES = ("numpy", "pyarrow", *(p for one in ENGINES.values() for p in one.distributions))
 
 
 def new_session(study: Study, folder: Path, campaign: str | None) -> Session:
@@ -23,7 +24,7 @@ def new_session(study: Study, folder: Path, campaign: str | None) -> Session:
     or None for a new one."""
     session = new_id()
     commit, dirty = _commit(folder)
-    recorded = tuple(one.recorded() for one in study.environments)
+    recorded = tuple(one.for_record() for one in study.environments)
     return Session(
         session=session,
         campaign=campaign or session,

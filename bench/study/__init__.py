@@ -53,9 +53,9 @@ class _Limits(TypedDict):
 def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
     """Return the study of a file, checked and expanded.
 
-    ``kinds`` maps an environment kind to the struct of its own settings (a class attribute
-    ``engines`` limits what it can run); ``workload(use, folder of the study)`` returns a
-    manifest, as ``bench.workloads.manifest`` does. Raises StudyError or WorkloadError.
+    ``kinds`` maps an environment kind to the struct of its own settings;
+    ``workload(use, folder of the study)`` returns a manifest, as ``bench.workloads.manifest``
+    does. Raises StudyError or WorkloadError.
     """
     top = read_toml(path)
     top.known(KEYS)

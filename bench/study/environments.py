@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
 from bench.errors import StudyError, nearest
 from bench.records.study import EnvironmentSpec, Shape
 from bench.records.values import Scalar
+from bench.settings import KindSettings, keyed, marks, recorded, whole
 from bench.study import values
 from bench.study.table import Table
 from bench.text import quote
 
-Kinds = Mapping[str, type[msgspec.Struct]]
+Kinds = Mapping[str, type[KindSettings]]
 Axes = Mapping[str, tuple[Scalar, ...]]
 
 DEFAULTS = ("workers", "timeout", "retries", "reuse", "pause")
 SHARED_KEYS = ("kind", *DEFAULTS, "worker", "driver", "conf")
 SHAPE_KEYS = ("cores", "memory", "cpu_limit")
-GPU_KEYS = ("gpus", "gpu")  # of workers, where the kind's settings have ``gpus``: it gives them
+GPU_KEYS = ("gpus", "gpu")  # of workers, where the kind gives them some
 
 # What the worker count and the shapes say may not be said a second time.
 _OURS = re.compile(
@@ -67,16 +67,17 @@ def _environment(entry: Table, top: Table, sites: Mapping[str, Table], kinds: Ki
     merged = _merged(entry, top, sites)
     kind = merged.need("kind", _known(kinds, "kind"))
     default_name = merged.get("use", values.name, kind)
+    settings = _settings(merged, kinds[kind])
     return Environment(
         spec=EnvironmentSpec(
             name=merged.get("name", values.name, default_name),
             kind=kind,
-            settings=_settings(merged, kind, kinds),
-            unkeyed=getattr(kinds[kind], "unkeyed", ()),
-            unrecorded=getattr(kinds[kind], "unrecorded", ()),
+            settings=whole(settings),
+            keyed=keyed(settings),
+            recorded=recorded(settings),
         ),
-        engines=_engines(kinds[kind]),
-        axes=_axes(merged, getattr(kinds[kind], "gpus", False)),
+        engines=settings.engines,
+        axes=_axes(merged, settings.gpus),
         timeout=merged.get("timeout", values.above_zero, 1800.0),
         retries=merged.get("retries", values.whole(0), 0),
         reuse=merged.get("reuse", values.flag, True),
@@ -125,36 +126,25 @@ def _fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field.encode_name for field in msgspec.structs.fields(struct))
 
 
-def _engines(struct: type[msgspec.Struct]) -> frozenset[str] | None:
-    """Return the engines that a kind can run (its class attribute ``engines``), None for all."""
-    engines = cast("Iterable[str] | None", getattr(struct, "engines", None))
-    return None if engines is None or "engines" in _fields(struct) else frozenset(engines)
-
-
-def _settings(merged: Table, kind: str, kinds: Kinds) -> Mapping[str, object]:
-    """Return the kind's own settings, complete, as its struct reads them."""
-    own = _fields(kinds[kind])
+def _settings(merged: Table, struct: type[KindSettings]) -> KindSettings:
+    """Return the kind's own settings, complete."""
+    own = _fields(struct)
     merged.known(("name", "use", *SHARED_KEYS, *own))
     given = {key: value for key, value in merged.data.items() if key in own}
     try:
-        struct = msgspec.convert(given, kinds[kind], strict=True)
+        return msgspec.convert(given, struct, strict=True)
     except msgspec.ValidationError as error:
-        raise _settings_error(merged, error, kinds[kind]) from error
-    return {name: value for name, value in _builtins(struct).items() if name in own}
-
-
-def _builtins(struct: msgspec.Struct) -> dict[str, object]:
-    return cast("dict[str, object]", msgspec.to_builtins(struct, str_keys=True))
+        raise _settings_error(merged, error, struct) from error
 
 
 def _settings_error(
-    merged: Table, error: msgspec.ValidationError, struct: type[msgspec.Struct]
+    merged: Table, error: msgspec.ValidationError, struct: type[KindSettings]
 ) -> StudyError:
-    """Say what is wrong; a literal secret (of the class attribute ``secrets``) is not repeated."""
+    """Say what is wrong; a literal secret is not repeated."""
     what, _, path = str(error).partition(" - at ")
     key = path.strip("`").removeprefix("$").removeprefix(".")
     text = what.replace("`", "'")
-    if key in getattr(struct, "secrets", ()):
+    if key in [path for path, mark in marks(struct) if mark is not None and mark.secret]:
         text = (
             'a secret is never written into a study; say { env = "NAME" }, { file = "PATH" } '
             'or { keyring = "SERVICE/USER" }'

@@ -85,7 +85,8 @@ def _pairs(
             if environment.engines is None or engine in environment.engines:
                 pairs.append((workload, environment))
                 continue
-            reason = f"kind {environment.spec.kind} does not run {engine}"
+            able = ", ".join(sorted(environment.engines)) or "nothing"
+            reason = f"kind {environment.spec.kind} does not run {engine}; it runs {able}"
             if workload.on is not None:
                 raise StudyError(
                     f"{workload.place}.on: {workload.label} cannot run on {quote(name)}: {reason}",
@@ -144,7 +145,7 @@ def _case(
         params=_below("params", point),
         datasets={data.role: dataset},
         kind=spec.kind,
-        settings=spec.keyed(),
+        settings=spec.keyed,
         workers=int(point["workers"]),
         worker=_shape("worker", point),
         driver=_shape("driver", point),

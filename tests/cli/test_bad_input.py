@@ -171,4 +171,4 @@ def test_a_disk_that_fills_up_ends_with_exit_3_and_a_store_that_reads(work: Path
     finally:
         subprocess.run(["umount", str(place)], check=True)
     fake = build(EnvironmentSpec(name="fake", kind="fake"))
-    assert list(fake.leftovers()) == []
+    assert list(fake.owned()) == []

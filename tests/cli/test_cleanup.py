@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from bench.directories import sessions_folder, work_roots
@@ -85,17 +84,17 @@ def test_a_dead_campaign_is_cleaned_up_from_a_shell_with_another_tmpdir(
 
 def test_another_host_s_session_is_listed_and_removed_only_when_asked(work: Path) -> None:
     benchcast("run", str(write(work, repeats=1)))
-    (file,) = STORE.root.glob("*.jsonl")
-    head, *rest = file.read_text().splitlines()
+    (results,) = STORE.root.glob("*.jsonl")
+    head, *rest = results.read_text().splitlines()
     session = json.loads(head)
     session["host"] = "0" * 16
-    file.write_text("\n".join([json.dumps(session), *rest, ""]))
+    results.write_text("\n".join([json.dumps(session), *rest, ""]))
     owner = Owner(study="fake", session=session["session"], cluster="c9")
-    folder = work_roots()[0] / "fake" / owner.mark
-    folder.mkdir(parents=True)
-    (folder / "owner.json").write_bytes(msgspec.json.encode(owner))
+    file = work_roots()[0] / "fake" / f"{owner.mark}.{owner.study}"
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
     done = benchcast("cleanup")
-    assert done.stdout.startswith(f"left fake cluster {owner.mark} of study fake: of another host")
-    assert folder.exists()
+    assert done.stdout.startswith(f"left fake cluster {owner.mark}.fake: of another host")
+    assert file.exists()
     assert "removed fake cluster" in benchcast("cleanup", "--other-hosts").stdout
-    assert not folder.exists()
+    assert not file.exists()

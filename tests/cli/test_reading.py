@@ -75,7 +75,7 @@ def run(work: Path) -> str:
     plan = resolve(read, work).plan()
     store, make = Store(Path("results/far")), Maker()
     store.root.mkdir(parents=True)
-    recorded = tuple(one.recorded() for one in read.environments)
+    recorded = tuple(one.for_record() for one in read.environments)
     made = session([])
     whole = msgspec.structs.replace(read, environments=recorded, cases=())
     journal = store.journal(msgspec.structs.replace(made, study=whole))

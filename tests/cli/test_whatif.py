@@ -176,7 +176,7 @@ def test_people_get_a_table(runs: dict[str, Run]) -> None:
 
 def test_what_cannot_be_replayed_says_why(runs: dict[str, Run]) -> None:
     for name, said in (
-        ("tensorflow", "is a run of tensorflow, not of Spark"),
+        ("tensorflow", "is a run of tensorflow, which keeps no log of its tasks; spark does"),
         ("failed", "ended failed: executor lost"),
         ("two", "has no Spark event log (spark-events.zstd)"),
     ):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.contracts import Cluster
-from bench.engines import execution
+from bench.engines import logs
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import HostEnvironment
 from bench.hosts.cgroups import Cgroups
@@ -34,13 +34,6 @@ print("hello from", rank)
 """
 
 
-@pytest.mark.parametrize(
-    ("memory", "left"), [(GIB, 640), (8 * GIB, 7372), (200 << 20, 0), (834 << 20, 450)]
-)
-def test_heap(memory: int, left: int) -> None:
-    assert execution.heap(memory) == left
-
-
 def test_the_last_error_names_no_folder(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(
@@ -51,12 +44,12 @@ def test_the_last_error_names_no_folder(tmp_path: Path) -> None:
         ':::BENCH {"event":"error","type":"FileNotFoundError"}\n'
         "26/01/01 INFO ShutdownHookManager: bye\n"
     )
-    assert execution.last_error(log) == (
+    assert logs.last_error(log) == (
         "FileNotFoundError: no such file: '.../data.csv' at http://a.example/b/c"
     )
     log.write_text("first\nlast words\n")
-    assert execution.last_error(log) == "last words"
-    assert execution.last_error(tmp_path / "none") == ""
+    assert logs.last_error(log) == "last words"
+    assert logs.last_error(tmp_path / "none") == ""
 
 
 def test_artefacts_stay_below_the_folder(tmp_path: Path) -> None:
@@ -65,13 +58,13 @@ def test_artefacts_stay_below_the_folder(tmp_path: Path) -> None:
     told.append({"event": "stage", "path": "artefact"})
     torn = ':::BENCH {"event":"artefact","pa\n'
     log.write_text("".join(f"x :::BENCH {json.dumps(line)}\n" for line in told) + torn)
-    assert execution.artefacts(log) == ["model.npy"]
+    assert logs.artefacts(log) == ["model.npy"]
 
 
 def test_long_logs_keep_their_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("a" * 300_000 + "end")
-    execution.cut(log)
+    logs.cut(log)
     assert log.read_text().endswith("aend")
     assert log.stat().st_size < 200_100
 
@@ -85,7 +78,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     need = ClusterSpec(engine="tensorflow", workers=2, worker=Shape(cores=2), driver=Shape())
     with place.open(need, OWNER) as opened:
         yield opened
-    assert [left for left in provider.leftovers() if left.owner == OWNER] == []
+    assert [left for left in provider.owned() if left.owner == OWNER] == []
 
 
 def job(tmp_path: Path, body: str) -> Job:

@@ -54,7 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environme
     before = {name for name in os.listdir("/tmp") if name.startswith(("spark-", "hsperfdata"))}
     local = build(EnvironmentSpec(name="here", kind="local"))
     yield local
-    assert [left.describe() for left in local.leftovers() if left.owner.study == "real"] == []
+    assert [left.text for left in local.owned() if left.owner.study == "real"] == []
     after = {name for name in os.listdir("/tmp") if name.startswith("spark-")}
     assert after <= before
 

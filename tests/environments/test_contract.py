@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bench import environments
-from bench.contracts import Adaptable, Environment, Leftover
+from bench.contracts import Adaptable, Environment, OwnedResource
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import Dataset, EnvironmentSpec, Shape
 from bench.run_files import workload_log
@@ -93,9 +93,9 @@ class Bed:
             EnvironmentSpec(name="here", kind=self.kind.kind, settings=dict(known))
         )
 
-    def left(self) -> list[Leftover]:
+    def left(self) -> list[OwnedResource]:
         """What carries the test's mark: other campaigns on this machine are not its business."""
-        return [left for left in self.place().leftovers() if left.owner == OWNER]
+        return [left for left in self.place().owned() if left.owner == OWNER]
 
     def out(self, run: str) -> Path:
         """A folder to collect into."""
@@ -150,19 +150,20 @@ def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[Bed]:
             kind = msgspec.structs.replace(kind, settings=place.settings())
         made = Bed(kind, work)
         yield made
-        assert [left.describe() for left in made.left()] == []
+        assert [left.text for left in made.left()] == []
 
 
 def test_identity_is_text_and_does_not_change(bed: Bed) -> None:
-    one, other = bed.place().identity(), bed.place().identity()
+    spec = EnvironmentSpec(name="here", kind=bed.kind.kind)
+    one, other = environments.identity(spec), environments.identity(spec)
     assert dict(one) == dict(other)
     assert all(isinstance(value, str) for value in one.values())
 
 
 def test_check_finds_nothing_against_a_small_need_and_all_against_a_huge_one(bed: Bed) -> None:
-    small = bed.place().check(bed.job("r", 1), bed.need(1))
+    small = bed.place().check(bed.need(1))
     assert [finding for finding in small if finding.severity == "error"] == []
-    huge = bed.place().check(bed.job("r", 10_000), bed.need(10_000, memory=1 << 40))
+    huge = bed.place().check(bed.need(10_000, memory=1 << 40))
     assert any(finding.severity == "error" and finding.scope == "cell" for finding in huge)
 
 
@@ -202,7 +203,7 @@ def test_what_another_session_left_is_found_by_its_mark_and_removed(bed: Bed) ->
     try:
         assert bed.left()
         for left in bed.left():
-            assert left.describe()
+            assert left.text
             left.remove()
         assert bed.left() == []
     finally:

@@ -10,19 +10,19 @@ import pytest
 
 from bench import environments
 from bench.contracts import (
+    Capacity,
     Cluster,
+    Engine,
     Environment,
     Execution,
     Facts,
     Finding,
     Host,
-    Leftover,
-    MetricSource,
+    OwnedResource,
 )
-from bench.environments.host_environment import HostEnvironment, room_findings
+from bench.environments.host_environment import HostEnvironment, capacity_findings
 from bench.environments.local.environment import LocalEnvironment
 from bench.errors import LaunchFailed, StudyError
-from bench.hosts import Room
 from bench.hosts.cgroups import Cgroups
 from bench.hosts.local import LocalProvider
 from bench.hosts.local_sampling import gpu_present
@@ -38,9 +38,9 @@ OWNER = Owner(study="s", session="20260101T000000-000000", cluster="c1")
 JOB = job("tiny")
 
 
-def mine(place: Environment) -> list[Leftover]:
+def mine(place: Environment) -> list[OwnedResource]:
     """What carries these tests' mark: other campaigns on this machine are not their business."""
-    return [left for left in place.leftovers() if left.owner == OWNER]
+    return [left for left in place.owned() if left.owner == OWNER]
 
 
 class TinyCluster(Cluster):
@@ -54,14 +54,11 @@ class TinyCluster(Cluster):
     def submit(self, job: Job) -> Execution:
         raise NotImplementedError
 
-    def sources(self) -> Sequence[MetricSource]:
-        return []
-
     def close(self) -> None:
         self.closed += 1
 
 
-class TinyEngine:
+class TinyEngine(Engine):
     """Launches nothing; fails when told."""
 
     name = "tiny"
@@ -70,13 +67,10 @@ class TinyEngine:
         self.fail = False
         self.launched: list[TinyCluster] = []
 
-    def fits(self, need: ClusterSpec) -> Sequence[Finding]:
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
         return []
 
-    def check(self, need: ClusterSpec) -> Sequence[Finding]:
-        return []
-
-    def launch(self, driver: Host, workers: Sequence[Host], need: ClusterSpec) -> Cluster:
+    def launch(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> Cluster:
         if self.fail:
             raise LaunchFailed("told to fail")
         for host in (driver, *workers):
@@ -109,7 +103,8 @@ def test_kinds_and_their_settings() -> None:
     assert set(environments.kinds()) >= {"local", "fake"}
     local = environments.build(EnvironmentSpec(name="here", kind="local"))
     assert isinstance(local, LocalEnvironment)
-    assert set(local.identity()) == {"cpu_model", "cores", "memory"}
+    facts = environments.identity(EnvironmentSpec(name="here", kind="local"))
+    assert set(facts) == {"cpu_model", "cores", "memory"}
     with pytest.raises(StudyError, match="did you mean 'local'"):
         environments.build(EnvironmentSpec(name="here", kind="locl"))
     with pytest.raises(msgspec.ValidationError, match="nope"):
@@ -127,7 +122,7 @@ def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
     cluster.adapt(need(1))  # type: ignore[attr-defined]
     assert engine.launched[2].workers == 1
     (left,) = mine(place)
-    said = left.describe()
+    said = left.text
     cluster.close()
     assert said == f"6 processes, 1 folder of study s, session {OWNER.session}"
     cluster.close()
@@ -156,7 +151,7 @@ def test_what_did_not_come_up_is_undone(place: HostEnvironment, engine: TinyEngi
 
 def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None:
     other = ClusterSpec(engine="flink", workers=1, worker=Shape(), driver=Shape())
-    (finding,) = place.check(JOB, other)
+    (finding,) = place.check(other)
     assert (finding.severity, finding.scope) == ("error", "cell")
     assert str(finding) == "the engine 'flink' does not run here; engines here: tiny"
 
@@ -173,13 +168,13 @@ def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None
     ],
 )
 def test_room(wanted: ClusterSpec, said: list[str]) -> None:
-    room = Room(cores=2, memory=16 * GIB, available=10 * GIB)
-    assert [finding.severity for finding in room_findings(room, wanted)] == said
+    room = Capacity(cores=2, memory=16 * GIB, available=10 * GIB)
+    assert [finding.severity for finding in capacity_findings(room, wanted)] == said
 
 
 def test_what_it_says_of_too_much() -> None:
-    room = Room(cores=2, memory=4 * GIB, available=4 * GIB)
-    memory, cores = room_findings(room, need(4))
+    room = Capacity(cores=2, memory=4 * GIB, available=4 * GIB)
+    memory, cores = capacity_findings(room, need(4))
     assert str(memory) == (
         "4 workers and the driver ask for 5.0 GiB; this machine has 4.0 GiB;"
         " use fewer workers or less memory for each"

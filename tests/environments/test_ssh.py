@@ -105,10 +105,10 @@ def test_the_passphrase_comes_from_a_file_and_is_not_shown(
         file.write(key.with_suffix(".pub").read_text())
     (tmp_path / "secret").write_text("open sesame\n")
     there = build(server.settings(key=str(key), passphrase={"file": str(tmp_path / "secret")}))
-    assert [finding.what for finding in there.check(JOB, need(1))] == []
+    assert [finding.what for finding in there.check(need(1))] == []
     (tmp_path / "secret").write_text("wrong\n")
     closed = build(server.settings(key=str(key), passphrase={"file": str(tmp_path / "secret")}))
-    findings = closed.check(JOB, need(1))
+    findings = closed.check(need(1))
     assert any("the key cannot be read" in finding.what for finding in findings)
     assert not any("wrong" in str(finding) for finding in findings)
     there.inventory.close()
@@ -116,13 +116,13 @@ def test_the_passphrase_comes_from_a_file_and_is_not_shown(
 
 def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
     there = build(server.settings())
-    assert there.check(JOB, need(3)) == []
-    (few,) = there.check(JOB, need(4))
+    assert there.check(need(3)) == []
+    (few,) = there.check(need(4))
     assert str(few) == "4 workers: there are 3 hosts; list more hosts, or ask for fewer workers"
-    lacking = [finding.what for finding in there.check(JOB, need(3, memory=1 << 50, cores=9999))]
+    lacking = [finding.what for finding in there.check(need(3, memory=1 << 50, cores=9999))]
     assert any("host 127.0.0.2 has" in what and "GiB" in what for what in lacking)
     assert any("worker.cores = 9999: host 127.0.0.3 has" in what for what in lacking)
-    (heap, *_) = there.check(JOB, need(1, engine="spark", memory=200 << 20))
+    (heap, *_) = there.check(need(1, engine="spark", memory=200 << 20))
     assert "leaves a heap" in heap.what
     there.inventory.close()
 
@@ -130,8 +130,8 @@ def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
 def test_hosts_that_do_not_answer_are_warned_of(server: sshd.Sshd) -> None:
     hosts = ["127.0.0.1", {"address": "127.0.0.2", "port": 1}]
     there = build(server.settings(hosts=hosts))
-    assert there.check(JOB, need(1)) == []
-    warned, against = there.check(JOB, need(2))
+    assert there.check(need(1)) == []
+    warned, against = there.check(need(2))
     assert (warned.severity, against.severity) == ("warning", "error")
     assert "host 127.0.0.2 cannot be reached" in warned.what
     assert against.what == "2 workers: 1 host can be used"
@@ -150,15 +150,15 @@ def test_no_more_hosts_are_asked_than_are_needed(
 
     monkeypatch.setattr(Link, "connect", counted)
     there = build(server.settings())
-    there.check(JOB, need(4))
+    there.check(need(4))
     assert asked == []
-    there.check(JOB, need(1))
-    there.check(JOB, need(1, engine="spark"))
+    there.check(need(1))
+    there.check(need(1, engine="spark"))
     assert asked == ["127.0.0.1"]
-    there.check(JOB, need(2))
+    there.check(need(2))
     assert asked == ["127.0.0.1", "127.0.0.2"]
     monkeypatch.setattr("bench.hosts.inventory.ASK_SECONDS", 0.0)
-    findings = there.check(JOB, need(3))
+    findings = there.check(need(3))
     assert asked == ["127.0.0.1", "127.0.0.2"]
     assert "host 127.0.0.3 was not asked" in findings[0].what
     there.inventory.close()
@@ -170,7 +170,7 @@ def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
     true["memory"] = f"{math.ceil(machine.memory / GIB)} GiB"
     false = {"address": "127.0.0.2", "cores": machine.cores + 1, "memory": "1 TiB"}
     there = build(server.settings(hosts=[true, false]))
-    cores, memory = there.check(JOB, need(2))
+    cores, memory = there.check(need(2))
     assert f"127.0.0.2: cores = {machine.cores + 1} is said, it has {machine.cores}" in cores.what
     assert '127.0.0.2: memory = "1 TiB" is said, it has' in memory.what
     assert {cores.severity, memory.severity} == {"warning"}
@@ -183,9 +183,9 @@ def test_a_refused_cpu_limit_is_a_finding(
     there = build(server.settings())
     small = msgspec.structs.replace(need(1), worker=Shape(memory=GIB, cpu_limit=0.5))
     if (reason := Cgroups().available()) is None:
-        assert there.check(JOB, small) == []
+        assert there.check(small) == []
     else:
-        (finding,) = there.check(JOB, small)
+        (finding,) = there.check(small)
         assert str(finding).startswith(f"cpu_limit cannot be held on host 127.0.0.1: {reason}")
         assert (finding.severity, finding.scope) == ("error", "cell")
     there.inventory.close()
@@ -239,13 +239,6 @@ def test_how_one_logs_in_is_no_part_of_a_cell_and_in_no_record(tmp_path: Path) -
         assert word not in text
 
 
-def test_what_is_not_recorded_is_a_setting_of_its_kind() -> None:
-    for struct in environments.kinds().values():
-        names = {field.encode_name for field in msgspec.structs.fields(struct)}
-        for path in (*getattr(struct, "unkeyed", ()), *getattr(struct, "unrecorded", ())):
-            assert path.partition(".")[0] in names
-
-
 def test_a_killed_session_leaves_what_cleanup_needs(tmp_path: Path) -> None:
     whole = loaded(tmp_path, 'hosts = ["a"]\nuser = "jane"')
     session = new_session(whole, tmp_path, None)
@@ -255,7 +248,7 @@ def test_a_killed_session_leaves_what_cleanup_needs(tmp_path: Path) -> None:
     try:
         (kept,) = cleanup.load_settings(session)
         assert kept.settings["user"] == "jane"
-        assert kept.recorded() == session.study.environments[0]
+        assert kept.for_record() == session.study.environments[0]
         assert path.stat().st_mode & 0o077 == 0
     finally:
         path.unlink()
@@ -271,7 +264,7 @@ def test_the_driver_stands_where_it_is_told(server: sshd.Sshd) -> None:
     cluster.close()
     with pytest.raises(LaunchFailed, match="2 of 3 hosts can be used"):
         apart.open(need(3), OWNER)
-    assert [left for left in apart.leftovers() if left.owner == OWNER] == []
+    assert [left for left in apart.owned() if left.owner == OWNER] == []
     apart.inventory.close()
 
 
@@ -301,9 +294,9 @@ def test_a_host_that_dies_in_mid_run_is_named(
     finally:
         os.kill(stopped[0], signal.SIGCONT)
     monkeypatch.undo()
-    left = [one for one in there.leftovers() if one.owner == OWNER]
+    left = [one for one in there.owned() if one.owner == OWNER]
     assert left
     for one in left:
         one.remove()
-    assert not [one for one in there.leftovers() if one.owner == OWNER]
+    assert not [one for one in there.owned() if one.owner == OWNER]
     there.inventory.close()

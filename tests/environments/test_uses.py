@@ -17,7 +17,7 @@ class Made:
     """A place on a made machine."""
 
     def __init__(self, address: str, made: float) -> None:
-        self.address, self.made_seconds = address, made
+        self.address, self.provision_seconds = address, made
 
     def machine(self) -> Machine:
         return Machine(digest="a" * 64, cpu_model="c", cores=1, memory=1 << 30, os="l")
@@ -38,7 +38,7 @@ class Tailor:
         while len(workers) < need.workers:
             self.made += 1
             workers.append(Made(f"10.0.0.{len(workers)}", self.made))
-        return [Made(workers[0].address, workers[0].made_seconds), *workers]
+        return [Made(workers[0].address, workers[0].provision_seconds), *workers]
 
     def sources(self, hosts: Sequence[Made]) -> Sequence[Any]:
         return []
@@ -46,8 +46,11 @@ class Tailor:
     def release(self, hosts: Sequence[Made]) -> None:
         pass
 
-    def leftovers(self) -> Sequence[Any]:
+    def owned(self) -> Sequence[Any]:
         return []
+
+    def close(self) -> None:
+        pass
 
 
 class Engine:

@@ -124,11 +124,11 @@ def test_wrong_settings_are_errors_of_the_study(wrong: str, said: str, tmp_path:
 def test_users_paths_and_secrets_places_are_not_recorded(tmp_path: Path) -> None:
     (spec,) = load(tmp_path, STUDY + 'clone_timeout = "5 min"\n').environments
     assert spec.settings["user"] == "bench"
-    recorded = spec.recorded().settings
+    recorded = spec.for_record().settings
     assert {"user", "password", "ca", "ssh"}.isdisjoint(recorded)
     assert recorded["clone_timeout"] == "5 min"
-    assert "clone_timeout" not in spec.keyed()
-    assert {"vcenter", "cluster", "template", "clone", "pool", "hosts"} <= set(spec.keyed())
+    assert "clone_timeout" not in spec.keyed
+    assert {"vcenter", "cluster", "template", "clone", "pool", "hosts"} <= set(spec.keyed)
 
 
 def test_gpus_are_of_the_worker_and_in_the_key_only_where_they_are_said(tmp_path: Path) -> None:

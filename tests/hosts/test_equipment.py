@@ -9,11 +9,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
 
-from bench.contracts import Host
+from bench.contracts import Engine, Host
+from bench.engines import ENGINES
+from bench.engines.spark.engine import SparkEngine
 from bench.errors import LaunchFailed
 from bench.hosts import agentbuild, equipment
 from bench.hosts.inventory import Entry, Inventory
@@ -48,6 +51,15 @@ gamma==3.0 \\
 """
 
 
+class Thing(SparkEngine):
+    """An engine whose workloads need one small package."""
+
+    lock_roots: ClassVar[tuple[str, ...]] = ("thing",)
+
+
+THING = Thing()
+
+
 def test_of_a_lock_goes_along_what_is_needed() -> None:
     kept = equipment.pruned(LOCK, ["alpha"])
     assert [line.split("==")[0] for line in kept.splitlines() if "==" in line] == [
@@ -60,13 +72,13 @@ def test_of_a_lock_goes_along_what_is_needed() -> None:
     assert equipment.pruned(LOCK, ["delta"]).count("==") == 1
 
 
-@pytest.mark.parametrize("engine", equipment.ROOTS)
-def test_our_own_lock_has_what_the_engines_need(engine: str) -> None:
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_our_own_lock_has_what_the_engines_need(engine: Engine) -> None:
     text = equipment.requirements(engine)
     names = {line.split("==")[0] for line in text.splitlines() if "==" in line}
-    assert set(equipment.ROOTS[engine]) <= names
+    assert set(engine.lock_roots) <= names
     assert "pytest" not in names
-    if engine == "spark":
+    if engine.name == "spark":
         assert "py4j" in names
         assert "keras" not in names
 
@@ -85,13 +97,12 @@ def place(
     """An inventory of one host, its HOME, and the index's address."""
     url, lock = index
     monkeypatch.setattr(equipment, "lock_text", lambda: lock)
-    monkeypatch.setattr(equipment, "ROOTS", {"spark": ("thing",)})
     equipment.requirements.cache_clear()
     with sshd.running(tmp_path / "sshd") as server:
         home = server.folder / "home"
         made = Inventory([Entry(address=server.address(), build=True)])
         yield made, home, url
-        assert not [left for left in made.leftovers() if left.owner == OWNER]
+        assert not [left for left in made.owned() if left.owner == OWNER]
         made.close()
     equipment.requirements.cache_clear()
 
@@ -104,16 +115,16 @@ def test_it_is_built_once_and_what_lacks_is_said(
     (host,) = made.acquire(1, OWNER)
     assert isinstance(host, SshHost)
     with pytest.raises(LaunchFailed, match=r"host 127\.0\.0\.1: .*index cannot be reached"):
-        made.equip([host], "spark")
-    (why,) = made.unbuilt(["127.0.0.1"], "spark").values()
+        made.install_engine([host], THING)
+    (why,) = made.unbuilt(["127.0.0.1"], THING).values()
     assert why is not None
     assert why.startswith("the package index cannot be reached")
     assert not list(host.cache.glob("python-*/bin"))
 
     packages.use(home, url)
     shutil.rmtree(home / ".cache" / "uv", ignore_errors=True)
-    assert made.unbuilt(["127.0.0.1"], "spark") == {"127.0.0.1": None}
-    assert made.equip([host], "spark") == [host]
+    assert made.unbuilt(["127.0.0.1"], THING) == {"127.0.0.1": None}
+    assert made.install_engine([host], THING) == [host]
     assert Path(host.python).is_relative_to(home)
     package = host.package("thing")
     assert package is not None
@@ -124,10 +135,10 @@ def test_it_is_built_once_and_what_lacks_is_said(
 
     monkeypatch.setattr(equipment, "_send_uv", lambda link, cache: pytest.fail("built again"))
     (home / ".config" / "uv" / "uv.toml").write_text("spoilt")
-    made.equip([host], "spark")
+    made.install_engine([host], THING)
     shutil.rmtree(host.cache / Path(host.python).parent.parent.name)
     with pytest.raises(LaunchFailed, match="no Python environment for spark"):
-        made.equip([host], "spark")
+        made.install_engine([host], THING)
     made.release([host])
 
 
@@ -159,7 +170,7 @@ def test_an_interrupt_waits_for_no_build_and_the_hosts_can_be_released(
     made, _, _ = place
     calls: list[str] = []
 
-    def build(link: Link, cache: Path, engine: str) -> None:
+    def build(link: Link, cache: Path, engine: Engine) -> None:
         calls.append("begun")
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         link.call("run", argv=["sleep", "12"], seconds=15.0, timeout=20.0)
@@ -170,7 +181,7 @@ def test_an_interrupt_waits_for_no_build_and_the_hosts_can_be_released(
     assert isinstance(host, SshHost)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        made.equip([host], "spark")
+        made.install_engine([host], THING)
     assert time.monotonic() - began < 8.0
     assert calls == ["begun"]
     assert host.folder.is_dir()
@@ -187,23 +198,23 @@ def test_a_spare_takes_the_place_of_a_host_where_it_cannot_be_built(
     several = Inventory([Entry(address=found, build=True) for found in named], spares=2)
     bad = {"127.0.0.1"}
 
-    def build(link: Link, cache: Path, engine: str) -> None:
+    def build(link: Link, cache: Path, engine: Engine) -> None:
         if link.address.name in bad:
-            raise LaunchFailed(f"host {link.address.name}: no Python environment for {engine}")
+            raise LaunchFailed(f"host {link.address.name}: no Python environment for {engine.name}")
 
     monkeypatch.setattr(equipment, "_build", build)
     hosts = several.acquire(3, OWNER)
     assert _names(hosts) == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
-    kept = several.equip(hosts, "spark")
+    kept = several.install_engine(hosts, THING)
     assert _names(kept) == ["127.0.0.3", "127.0.0.3", "127.0.0.2"]
     assert kept[2] is hosts[2]
     assert len({host.folder for host in [*kept, *hosts]}) == 5
     assert not hosts[0].folder.exists()
     bad.add("127.0.0.2")
     with pytest.raises(LaunchFailed, match=r"0 of 1 host can be used: host 127\.0\.0\.2: no Py"):
-        several.equip(kept, "spark")
+        several.install_engine(kept, THING)
     several.release(kept)
-    assert not [left for left in several.leftovers() if left.owner == OWNER]
+    assert not [left for left in several.owned() if left.owner == OWNER]
     several.close()
 
 

@@ -178,7 +178,7 @@ def test_machine_facts_name_no_host() -> None:
     assert machine.cores >= 1
     assert len(machine.digest) == 64
     assert os.uname().nodename not in (machine.cpu_model, machine.os)
-    assert facts.room().available <= facts.room().memory
+    assert facts.capacity().available <= facts.capacity().memory
 
 
 HARNESS = """
@@ -214,16 +214,16 @@ def test_leftovers_of_a_killed_harness_and_nothing_else(
     kept = hosts[0].spawn("kept", ["sleep", "60"], {})
     try:
         pids = [int(text) for text in log.read_text().split()]
-        found = {left.owner.session: left for left in provider.leftovers()}
+        found = {left.owner.session: left for left in provider.owned()}
         dead = found["s-dead"]
         assert dead.owner == Owner(study="dead", session="s-dead", cluster="c7")
-        assert "processes" in dead.describe()
-        assert "1 folder" in dead.describe()
-        assert "study dead, session s-dead" in dead.describe()
+        assert "processes" in dead.text
+        assert "1 folder" in dead.text
+        assert "study dead, session s-dead" in dead.text
         dead.remove()
         dead.remove()
         assert not any(alive(pid) for pid in pids)
-        assert "s-dead" not in {left.owner.session for left in provider.leftovers()}
+        assert "s-dead" not in {left.owner.session for left in provider.owned()}
         assert kept.poll() is None
         assert hosts[0].folder.is_dir()
     finally:

@@ -59,7 +59,7 @@ def inventory(server: sshd.Sshd) -> Iterator[Inventory]:
     """An inventory of the one host."""
     made = Inventory([Entry(address=server.address())])
     yield made
-    left = [one.describe() for one in made.leftovers() if one.owner.session == OWNER.session]
+    left = [one.text for one in made.owned() if one.owner.session == OWNER.session]
     made.close()
     assert left == []
 
@@ -119,8 +119,8 @@ def test_a_cpu_limit_holds_and_its_group_counts_and_goes(
     assert 0.0 < used < 0.6
     name = f"benchcast.{OWNER.mark}.{host.index}"
     assert (Cgroups().group(name).throttled() or (0, 0.0))[0] > 0
-    (left,) = [one for one in inventory.leftovers() if one.owner.session == OWNER.session]
-    assert "1 control group of" in left.describe()
+    (left,) = [one for one in inventory.owned() if one.owner.session == OWNER.session]
+    assert "1 control group of" in left.text
     inventory.release([host])
     assert name not in Cgroups().marked()
 
@@ -238,12 +238,12 @@ def test_what_another_session_left_is_found_and_removed(
 ) -> None:
     (host,) = inventory.acquire(1, OWNER)
     host.spawn("sleep", ["sleep", "600"], {})
-    mine = [one for one in inventory.leftovers() if one.owner == OWNER]
-    assert [one.describe() for one in mine] == [
+    mine = [one for one in inventory.owned() if one.owner == OWNER]
+    assert [one.text for one in mine] == [
         f"1 process, 1 folder of study a study, session {OWNER.session} on host 127.0.0.1"
     ]
     mine[0].remove()
-    assert not [one for one in inventory.leftovers() if one.owner == OWNER]
+    assert not [one for one in inventory.owned() if one.owner == OWNER]
 
 
 def test_one_host_that_fails_keeps_no_other_from_being_released(
@@ -265,12 +265,12 @@ def test_one_host_that_fails_keeps_no_other_from_being_released(
         several.release(hosts)
     assert [host.folder.exists() for host in (first, beside, other)] == [True, True, False]
     assert other.link.call("marked", marks=other.marks) == []
-    (left,) = [one for one in several.leftovers() if one.owner == OWNER]
+    (left,) = [one for one in several.owned() if one.owner == OWNER]
     with pytest.raises(LaunchFailed, match="cannot be removed: Device or resource busy"):
         left.remove()
     monkeypatch.undo()
     several.release([first, beside])
-    assert not [one for one in several.leftovers() if one.owner == OWNER]
+    assert not [one for one in several.owned() if one.owner == OWNER]
     several.close()
 
 
@@ -293,10 +293,10 @@ def test_what_is_left_is_listed_once_for_addresses_of_one_machine(server: sshd.S
     for host in hosts:
         host.limit(Shape())
         host.spawn("sleep", ["sleep", "600"], {})
-    (one,) = [left for left in several.leftovers() if left.owner == OWNER]
-    assert one.describe().startswith("3 processes, 1 folder")
+    (one,) = [left for left in several.owned() if left.owner == OWNER]
+    assert one.text.startswith("3 processes, 1 folder")
     one.remove()
-    assert not [left for left in several.leftovers() if left.owner == OWNER]
+    assert not [left for left in several.owned() if left.owner == OWNER]
     several.release(hosts)
     several.close()
 

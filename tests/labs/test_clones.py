@@ -307,7 +307,7 @@ def test_plan_says_what_would_be_created_and_creates_nothing(place: Site) -> Non
 
 
 def test_what_the_vcenter_lacks_is_found_before_anything_starts(place: Site) -> None:
-    assert build(place).check(JOB, need(1)) == []
+    assert build(place).check(need(1)) == []
     for changed, said in (
         ({"template": "gone"}, "no template at 'DC0/vm/gone'"),
         ({"ca": None}, "certificate is not trusted"),
@@ -316,12 +316,12 @@ def test_what_the_vcenter_lacks_is_found_before_anything_starts(place: Site) -> 
         ({"hosts": ["esx-9"]}, "has no host 'esx-9'"),
         ({"user": None}, "user and password are not said"),
     ):
-        found = build(place, **changed).check(JOB, need(1))
+        found = build(place, **changed).check(need(1))
         (finding,) = [one for one in found if one.scope == "study"]
         assert finding.severity == "error"
         assert said in finding.what
         assert place.server.password not in str(finding)
-    (late,) = build(place, vcenter="127.0.0.1:1").check(JOB, need(1))
+    (late,) = build(place, vcenter="127.0.0.1:1").check(need(1))
     assert (late.scope, "does not answer" in late.what) == ("cell", True)
-    big = build(place).check(JOB, need(1, cores=4096))
+    big = build(place).check(need(1, cores=4096))
     assert any("4096 cores" in one.what for one in big)

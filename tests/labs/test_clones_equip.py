@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench import environments
+from bench.contracts import Engine
+from bench.engines import ENGINES
+from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.vsphere.environment import VsphereEnvironment
-from bench.environments.vsphere.removal import leftovers
+from bench.environments.vsphere.removal import owned
 from bench.errors import LaunchFailed
 from bench.hosts import equipment
 from bench.hosts.link import Link
@@ -44,7 +47,7 @@ def there(tmp_path: Path) -> Iterator[VsphereEnvironment]:
         made = environments.build(spec)
         assert isinstance(made, VsphereEnvironment)
         yield made
-        assert not leftovers(made.clones.vcenter, 30)
+        assert not owned(made.clones.vcenter, 30)
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     known = hashlib.sha256(wheel.read_bytes()).hexdigest()
     lock = f"thing==1.0 \\\n    --hash=sha256:{known}\n"
     monkeypatch.setattr(equipment, "lock_text", lambda: lock)
-    monkeypatch.setattr(equipment, "ROOTS", {"tensorflow": ("thing",)})
+    monkeypatch.setattr(TensorFlowEngine, "lock_roots", ("thing",))
     equipment.requirements.cache_clear()
     yield folder
     equipment.requirements.cache_clear()
@@ -84,7 +87,7 @@ def test_the_environment_is_built_on_every_clone(there: VsphereEnvironment, whee
         config = Path(str(host.link.told["home"])) / ".config" / "uv" / "uv.toml"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(f'no-index = true\nfind-links = ["{wheels}"]\n')
-    there.clones.equip(hosts, "tensorflow")
+    there.clones.install_engine(hosts, ENGINES["tensorflow"])
     for host in hosts:
         assert isinstance(host, SshHost)
         assert Path(host.python).is_relative_to(host.cache)
@@ -97,8 +100,10 @@ def test_the_environment_is_built_on_every_clone(there: VsphereEnvironment, whee
 def test_a_clone_where_it_cannot_be_built_is_named_and_all_go(
     there: VsphereEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(link: Link, cache: Path, engine: str) -> None:
-        raise LaunchFailed(f"host {link.address.name}: no Python environment for {engine}: why")
+    def refuse(link: Link, cache: Path, engine: Engine) -> None:
+        raise LaunchFailed(
+            f"host {link.address.name}: no Python environment for {engine.name}: why"
+        )
 
     monkeypatch.setattr(equipment, "_build", refuse)
     with pytest.raises(LaunchFailed, match=r"host benchcast-.*-\d: no Python environment"):

@@ -10,6 +10,7 @@ import numpy
 import pytest
 
 from bench.cli import app
+from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.hosts import equipment
 from tests.conftest import absent
 from tests.hosts import packages
@@ -137,7 +138,7 @@ def test_a_run_where_uv_built_the_environment_and_a_spare_was_needed(
         near = f"{hosts[0].address.rpartition('.')[0]}.254"  # this machine, as the hosts see it
         with packages.serving(work / "index", near, ours) as (url, lock):
             monkeypatch.setattr(equipment, "lock_text", lambda: lock)
-            monkeypatch.setattr(equipment, "ROOTS", {"tensorflow": ("thing",)})
+            monkeypatch.setattr(TensorFlowEngine, "lock_roots", ("thing",))
             equipment.requirements.cache_clear()
             for host, index in zip(hosts, ("http://127.0.0.1:9", url, url), strict=True):
                 packages.use(host.home, index)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def leftovers() -> list[str]:
     fake = environments.build(EnvironmentSpec(name="fake", kind="fake"))
-    return [one.describe() for one in fake.leftovers()]
+    return [one.text for one in fake.owned()]
 
 
 def events(store: Store) -> list[str]:

@@ -20,7 +20,7 @@ def secretive(study: Path) -> PreparedStudy:
     """Return a prepared study with a setting that no record holds."""
     prepared = prepare(study)
     (spec,) = prepared.study.environments
-    hidden = msgspec.structs.replace(spec, unrecorded=("serial",))
+    hidden = msgspec.structs.replace(spec, recorded={})
     whole = msgspec.structs.replace(prepared.study, environments=(hidden,))
     return msgspec.structs.replace(prepared, study=whole)
 

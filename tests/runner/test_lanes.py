@@ -212,18 +212,20 @@ def test_killed_at_random_moments_no_finished_cell_is_lost(work: Path) -> None:
 
 def test_environments_with_a_machine_in_common_are_one_lane() -> None:
     class Place(FakeEnvironment):
-        def __init__(self, *used: str, here: bool = False) -> None:
+        def __init__(self, *used: str) -> None:
             self.used = frozenset(used)
-            self.shares_machine = here
 
         def machines_used(self) -> frozenset[str]:
             return self.used
+
+    class Here(Place):
+        kind = "local"
 
     places: dict[str, Environment] = {
         "a": Place("x", "y"),
         "b": Place("z"),
         "c": Place("y", "w"),
-        "here": Place(here=True),
+        "here": Here(),
         "also": Place("this machine"),
         "apart": Place(),
         "d": Place("w"),
@@ -235,7 +237,7 @@ def test_environments_with_a_machine_in_common_are_one_lane() -> None:
 
 def left() -> list[str]:
     fake = environments.build(EnvironmentSpec(name="fake", kind="fake"))
-    return [one.describe() for one in fake.leftovers()]
+    return [one.text for one in fake.owned()]
 
 
 def start(study: Path, results: Path) -> tuple[subprocess.Popen[str], Store]:

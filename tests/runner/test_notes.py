@@ -98,14 +98,14 @@ def test_settings_stay_where_cleanup_could_not_look(
     (file,) = Path("results/fake").glob("*.jsonl")
     kept = sessions_folder() / f"{file.stem}.lock"
     kept.touch()  # as if it had crashed
-    whole = FakeEnvironment.leftovers
+    whole = FakeEnvironment.owned
 
     def unknown(place: FakeEnvironment) -> object:
         _log.warning("what may be left there is not known: host b is silent")
         return whole(place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FakeEnvironment, "leftovers", unknown)
+        patch.setattr(FakeEnvironment, "owned", unknown)
         done = CliRunner().invoke(app, ["cleanup", "--json"])
         (finding,) = json.loads(done.stdout)["findings"]
         assert finding["what"] == "what may be left there is not known: host b is silent"

@@ -11,7 +11,7 @@ import pytest
 from bench.contracts import Finding
 from bench.engines.spark import java
 from bench.environments.fake import FakeEnvironment
-from bench.records.cluster import ClusterSpec, Job
+from bench.records.cluster import ClusterSpec
 from tests.campaigns import prepare, write
 
 
@@ -20,10 +20,10 @@ def test_one_question_for_each_distinct_cluster(
 ) -> None:
     asked: Counter[int] = Counter()
 
-    def check(place: FakeEnvironment, job: Job, need: ClusterSpec) -> Sequence[Finding]:
-        asked[need.workers] += 1
-        what = f"{need.workers} workers are too many"
-        return [Finding(severity="error", scope="cell", what=what)] if need.workers > 1 else []
+    def check(place: FakeEnvironment, spec: ClusterSpec) -> Sequence[Finding]:
+        asked[spec.workers] += 1
+        what = f"{spec.workers} workers are too many"
+        return [Finding(severity="error", scope="cell", what=what)] if spec.workers > 1 else []
 
     monkeypatch.setattr(FakeEnvironment, "check", check)
     study = write(work)

@@ -83,8 +83,8 @@ def marked(store: Store) -> list[int]:
 def left(store: Store) -> list[str]:
     """Return what sessions of these results left; other campaigns' things are not theirs."""
     sessions = store.read().sessions
-    found = LocalProvider().leftovers()
-    return [one.describe() for one in found if one.owner.session in sessions]
+    found = LocalProvider().owned()
+    return [one.text for one in found if one.owner.session in sessions]
 
 
 def sleep_until_begun(process: subprocess.Popen[bytes], store: Store, extra: float) -> None:

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.contracts import Host
+from bench.contracts import Host, Remote
 from bench.directories import cache_root
-from bench.hosts import Remote
 
 MINIMUM = 17
 REMEDY = f"install a JDK {MINIMUM} or newer, or: pip install 'benchcast[java]'"

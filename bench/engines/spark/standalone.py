@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from bench.contracts import Host, Process
-from bench.engines import execution
+from bench.engines import jobs, logs
 from bench.engines.spark import java
+from bench.engines.spark.application import heap
 from bench.errors import HostLost, LaunchFailed
 from bench.records.cluster import ClusterSpec
 
@@ -52,13 +53,13 @@ class PortTaken(Exception):
 class Standalone:
     """The daemons on the driver's and the workers' hosts; alive from construction on."""
 
-    def __init__(self, driver: Host, workers: Sequence[Host], need: ClusterSpec) -> None:
+    def __init__(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> None:
         """Start all; raises LaunchFailed, with everything ended, when not exactly N come up."""
         self._homes: dict[str, Home] = {}
         self._paths: dict[Path, str] = {}  # a host's folder -> its PATH
         self.driver = driver
         self.hosts = list(workers)
-        self.need = need
+        self.spec = spec
         self.master: Process | None = None
         self.workers: list[Process] = []
         self.url = self.web = ""
@@ -96,7 +97,7 @@ class Standalone:
             "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",
             "PYSPARK_DRIVER_PYTHON": host.python,
             **self._python(host),
-            **execution.threads(self.need.worker.cores),
+            **jobs.threads(self.spec.worker.cores),
         }
 
     def _python(self, host: Host) -> dict[str, str]:
@@ -157,8 +158,8 @@ class Standalone:
         self.master = host.spawn("master", command, self.environment(host))
         self.url = self._said(self.master, _MASTER, "master", deadline)[1]
         self.web = self._said(self.master, _WEB, "master", deadline)[1]
-        args = ["--port", "0", "--webui-port", "0", "--cores", str(self.need.worker.cores)]
-        args += ["--memory", f"{execution.heap(self.need.worker.memory)}m"]
+        args = ["--port", "0", "--webui-port", "0", "--cores", str(self.spec.worker.cores)]
+        args += ["--memory", f"{heap(self.spec.worker.memory)}m"]
         for host in self.hosts:
             mine = [*args, "--host", host.address, "--work-dir", str(host.folder / "work")]
             command = self._command(host, "worker.Worker", [*mine, self.url])
@@ -177,8 +178,8 @@ class Standalone:
             if code is not None:
                 if _TAKEN.search(text):
                     raise PortTaken
-                said = execution.error_in(text)
-                raise LaunchFailed(f"the Spark {name} {execution.exit_text(code)}: {said}")
+                said = logs.error_in(text)
+                raise LaunchFailed(f"the Spark {name} {logs.exit_text(code)}: {said}")
             if time.monotonic() > deadline:
                 raise LaunchFailed(f"the Spark {name} did not start in {LAUNCH_SECONDS:g} s")
             time.sleep(LOOK)

@@ -1,5 +1,5 @@
 """This machine."""
 
-from bench.environments.local.environment import ENVIRONMENT, KIND, Settings, build
+from bench.environments.local.environment import KIND, Settings, build
 
-__all__ = ["ENVIRONMENT", "KIND", "Settings", "build"]
+__all__ = ["KIND", "Settings", "build"]

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from bench.contracts import Environment
-from bench.engines.spark.engine import SparkEngine
-from bench.engines.tensorflow.engine import TensorFlowEngine
+from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
 from bench.hosts import facts
 from bench.hosts.local import LocalProvider
 from bench.records.study import EnvironmentSpec
+from bench.settings import KindSettings
 
 KIND = "local"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(KindSettings, frozen=True, kw_only=True):
     """The kind has no keys of its own."""
 
-
-class LocalEnvironment(HostEnvironment):
-    """Spark and TensorFlow on this machine."""
-
+    engines = frozenset(ENGINES)
     shares_machine = True
-
-    def __init__(self) -> None:
-        """Use this machine as it is."""
-        super().__init__(
-            LocalProvider(), {"spark": SparkEngine(), "tensorflow": TensorFlowEngine()}
-        )
 
     @classmethod
     def identity(cls) -> Mapping[str, str]:
@@ -43,10 +32,17 @@ class LocalEnvironment(HostEnvironment):
         }
 
 
-ENVIRONMENT = LocalEnvironment
+class LocalEnvironment(HostEnvironment):
+    """Spark and TensorFlow on this machine."""
+
+    kind = KIND
+
+    def __init__(self) -> None:
+        """Use this machine as it is."""
+        super().__init__(LocalProvider(), ENGINES)
 
 
 def build(spec: EnvironmentSpec) -> Environment:
     """Return this machine's environment."""
-    msgspec.convert(dict(spec.settings), Settings)
+    Settings.of(spec)
     return LocalEnvironment()

@@ -1,5 +1,6 @@
 """Machines reached over SSH."""
 
-from bench.environments.ssh.environment import ENVIRONMENT, KIND, Settings, build
+from bench.environments.ssh.environment import KIND, build
+from bench.environments.ssh.settings import Settings
 
-__all__ = ["ENVIRONMENT", "KIND", "Settings", "build"]
+__all__ = ["KIND", "Settings", "build"]

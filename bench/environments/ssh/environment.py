@@ -5,114 +5,38 @@ The engine is put in place there by uv, unless the study names an interpreter th
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar
 
-import msgspec
-
-from bench.contracts import THIS_MACHINE, Environment, Finding
-from bench.engines.spark.engine import SparkEngine
-from bench.engines.tensorflow.engine import TensorFlowEngine
+from bench.contracts import THIS_MACHINE, Cache, Environment, Finding
+from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
+from bench.environments.ssh.settings import HostSpec, Settings
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from bench.hosts import sshplace
-from bench.hosts.cache import Cache
 from bench.hosts.inventory import Entry, Inventory
 from bench.hosts.link import Address, key_file, known_hosts, need_asyncssh
 from bench.hosts.sshplace import Answer
-from bench.records.cluster import ClusterSpec, Job
+from bench.records.cluster import ClusterSpec
 from bench.records.results import Machine
 from bench.records.study import EnvironmentSpec
-from bench.secrets import Secret, read
+from bench.secrets import read
 from bench.text import plural
 from bench.units import format_memory, parse_duration, parse_memory
 
 KIND = "ssh"
-PACKAGES = {"spark": "pyspark", "tensorflow": "tensorflow"}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MEMORY_SHARE = 0.9  # of the memory that is said: the kernel keeps some of it for itself
-Reasons = Callable[[Sequence[str], str], Mapping[str, str | None]]
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-_PRICE = re.compile(r"\d+(\.\d+)? [A-Z]{3}/h")
-
-
-class HostSpec(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
-    """One machine; what is not said is the environment's own ``user``, ``port``, ``key`` ...
-
-    ``internal`` is the address by which the hosts find each other, where that is another one.
-    ``cores`` and ``memory`` are what it is taken to have; the machine is asked. ``price`` is such
-    as "0.42 EUR/h".
-    """
-
-    address: str
-    port: Port | None = None
-    user: str | None = None
-    key: str | None = None
-    python: str | None = None
-    internal: str | None = None
-    cores: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    memory: str | None = None
-    price: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a memory or a price that cannot be read."""
-        if self.memory is not None:
-            parse_memory(self.memory)
-        if self.price is not None and _PRICE.fullmatch(self.price) is None:
-            raise ValueError(f'price = "{self.price}" is not allowed; "0.42 EUR/h" is')
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``hosts`` are addresses or tables; the first that answer carry the workers, one each.
-
-    The driver runs on ``driver_host`` (of the hosts; it then carries no worker), else beside
-    worker 0. Without ``key`` the keys of the SSH agent and the user's default keys are tried.
-    Without ``python`` uv builds the engine's environment there, from Benchcast's lock.
-    ``spares`` hosts may fail and be replaced; ``at_once`` hosts are prepared in parallel.
-    ``folder`` is below the home folder over there. A host that is silent for ``patience`` is lost.
-    """
-
-    secrets: ClassVar[tuple[str, ...]] = ("passphrase",)
-    unkeyed: ClassVar[tuple[str, ...]] = ("hosts.cores", "hosts.memory", "hosts.price")
-    unrecorded: ClassVar[tuple[str, ...]] = (
-        *("user", "port", "key", "passphrase", "known_hosts", "spares", "at_once", "folder"),
-        *("python", "patience", "hosts.user", "hosts.port", "hosts.key", "hosts.python"),
-    )
-
-    hosts: Annotated[tuple[str | HostSpec, ...], msgspec.Meta(min_length=1)]
-    driver_host: str | None = None
-    user: str | None = None
-    port: Port = 22
-    key: str | None = None
-    passphrase: Secret | None = None
-    known_hosts: str = "~/.ssh/known_hosts"
-    python: str | None = None
-    spares: Annotated[int, msgspec.Meta(ge=0)] = 1
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = sshplace.AT_ONCE
-    folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")] = sshplace.FOLDER
-    patience: str = "30 s"
-
-    def __post_init__(self) -> None:
-        """Let a bare address be a host of which nothing else is said; refuse no patience."""
-        if parse_duration(self.patience) == 0:
-            raise ValueError(f'patience = "{self.patience}" is not allowed; "30 s" is')
-        hosts = tuple(HostSpec(address=h) if isinstance(h, str) else h for h in self.hosts)
-        msgspec.structs.force_setattr(self, "hosts", hosts)
-
-    def table(self) -> Sequence[HostSpec]:
-        """Return the hosts, all as tables."""
-        return [host for host in self.hosts if isinstance(host, HostSpec)]
+Reasons = Callable[[Sequence[str]], Mapping[str, str | None]]
 
 
 class SshEnvironment(HostEnvironment):
     """Spark and TensorFlow on machines of an inventory."""
 
+    kind = KIND
+
     def __init__(self, inventory: Inventory, settings: Settings) -> None:
         """Keep both; nothing is connected yet."""
-        super().__init__(inventory, {"spark": SparkEngine(), "tensorflow": TensorFlowEngine()})
+        super().__init__(inventory, ENGINES)
         self.inventory = inventory
         self._said = {host.address: host for host in settings.table()}
         self._apart = settings.driver_host is not None
@@ -137,13 +61,13 @@ class SshEnvironment(HostEnvironment):
         """Return the hosts' caches."""
         return self.inventory.caches()
 
-    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
+    def check(self, need: ClusterSpec) -> Sequence[Finding]:
         """Say what the hosts lack: their number, memory, the engine; which do not answer.
 
         No more hosts are asked than the need takes.
         """
         if need.engine not in self.engines:
-            return super().check(job, need)
+            return super().check(need)
         if need.workers > self.inventory.capacity:
             what = f"{plural(need.workers, 'worker')}: there are {self.inventory.capacity} hosts"
             return [_against(what, "list more hosts, or ask for fewer workers")]
@@ -178,7 +102,10 @@ class SshEnvironment(HostEnvironment):
             answers = self.inventory.ask(need.workers + len(unbuilt))
             names = [name for name, told in answers.items() if isinstance(told, Machine)]
             building = [name for name in names if self.inventory.builds(name)]
-            self._learn(need.engine, building, self.inventory.unbuilt)
+            engine = self.engines[need.engine]
+            self._learn(
+                engine.name, building, functools.partial(self.inventory.unbuilt, engine=engine)
+            )
             reasons = {name: self._reasons[need.engine, name] for name in building}
             more = {name: why for name, why in reasons.items() if why is not None}
             if len(more) == len(unbuilt):
@@ -201,7 +128,7 @@ class SshEnvironment(HostEnvironment):
 
     def _software(self, names: Sequence[str], need: ClusterSpec) -> list[Finding]:
         """Say where the engine or the right to limit CPU time is missing."""
-        package = PACKAGES[need.engine]
+        package = self.engines[need.engine].package
         findings = []
         for name in names:
             built = self.inventory.builds(name)
@@ -221,16 +148,13 @@ class SshEnvironment(HostEnvironment):
     def _learn(self, what: str, names: Sequence[str], ask: Reasons) -> None:
         """Ask machines once what stands against something on them."""
         fresh = [name for name in names if (what, name) not in self._reasons]
-        self._reasons |= {(what, name): why for name, why in ask(fresh, what).items()}
-
-
-ENVIRONMENT = SshEnvironment
+        self._reasons |= {(what, name): why for name, why in ask(fresh).items()}
 
 
 def build(spec: EnvironmentSpec) -> Environment:
     """Return the environment of a study's hosts; UnsuitableEnvironment for contradictions."""
     need_asyncssh()
-    settings = msgspec.convert(dict(spec.settings), Settings)
+    settings = Settings.of(spec)
     entries = [_entry(host, settings) for host in settings.table()]
     names = [entry.address.name for entry in entries]
     for name in names:

@@ -1,5 +1,6 @@
 """Clones on a vSphere cluster."""
 
-from bench.environments.vsphere.environment import ENVIRONMENT, KIND, Settings, build
+from bench.environments.vsphere.environment import KIND, build
+from bench.environments.vsphere.settings import Settings
 
-__all__ = ["ENVIRONMENT", "KIND", "Settings", "build"]
+__all__ = ["KIND", "Settings", "build"]

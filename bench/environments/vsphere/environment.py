@@ -6,148 +6,37 @@ import functools
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
-
-import msgspec
 
 from bench.contracts import Environment, Finding
-from bench.engines.spark.engine import SparkEngine
-from bench.engines.tensorflow.engine import TensorFlowEngine
+from bench.engines import ENGINES
 from bench.environments.host_environment import HostEnvironment
 from bench.environments.vsphere import checks
 from bench.environments.vsphere import vgpus as gpus
 from bench.environments.vsphere.capacity import Survey, held, survey
-from bench.environments.vsphere.client import LOST, Vcenter, module, place
+from bench.environments.vsphere.client import LOST, Vcenter, module
 from bench.environments.vsphere.cloning import Recipe
 from bench.environments.vsphere.provider import Login, VsphereProvider
-from bench.environments.vsphere.resource_pools import MIB, Allocation, Level, Pool
+from bench.environments.vsphere.resource_pools import MIB, Allocation, Pool
+from bench.environments.vsphere.settings import PoolSettings, Settings
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment, UserError
-from bench.hosts import sshplace
 from bench.hosts.link import known_hosts, need_asyncssh
-from bench.records.cluster import ClusterSpec, Job
+from bench.records.cluster import ClusterSpec
 from bench.records.study import EnvironmentSpec, Shape
-from bench.secrets import Secret, read
+from bench.secrets import read
 from bench.text import plural
 from bench.units import format_memory, parse_duration, parse_memory
 
 KIND = "vsphere"
-DRIVERLESS = frozenset({"tensorflow"})  # rank 0 is worker 0: a driver's VM would stand idle
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-AtLeastZero = Annotated[int, msgspec.Meta(ge=0)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-Folder = Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")]
-
-
-class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to log in to the clones, and how their host keys are known.
-
-    Without ``python`` uv builds the engine's environment on every clone, from Benchcast's lock.
-
-    Without ``known_hosts`` each clone's keys are read through vCenter: the template writes them
-    into ``guestinfo.benchcast.hostkeys`` at its first boot. With it they are looked up in that
-    file, by ``alias`` where one is given: the template's own key, or an ``@cert-authority``.
-    """
-
-    user: str | None = None
-    port: Port = 22
-    key: str | None = None
-    passphrase: Secret | None = None
-    python: str | None = None
-    known_hosts: str | None = None
-    alias: str | None = None
-    folder: Folder = sshplace.FOLDER
-
-    def __post_init__(self) -> None:
-        """Refuse an alias for keys that vCenter tells."""
-        if self.alias is not None and self.known_hosts is None:
-            raise ValueError("alias is a name in known_hosts: say that too")
-
-
-class Cpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pool's part of CPU: ``limit`` and ``reservation`` in MHz."""
-
-    limit: AtLeastOne | None = None
-    reservation: AtLeastZero = 0
-    shares: Level | AtLeastOne = "normal"
-
-
-class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pool's part of memory: ``limit`` and ``reservation`` such as "64 GiB"."""
-
-    limit: str | None = None
-    reservation: str | None = None
-    shares: Level | AtLeastOne = "normal"
-
-    def __post_init__(self) -> None:
-        """Refuse what is no amount of memory."""
-        for text in (self.limit, self.reservation):
-            if text is not None:
-                parse_memory(text)
-
-
-class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the resource pool that is made for each cluster is held to."""
-
-    cpu: Cpu = Cpu()
-    memory: Memory = Memory()
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to clone, what from, and who asks.
-
-    ``vcenter`` is host or host:port, ``ca`` its authority's certificate (PEM; default: the
-    system's). ``template`` and ``folder`` are paths below the datacenter's VM folder; ``snapshot``
-    is the template's, for linked clones (default: the current one). ``hosts`` take the clones in
-    turn. A clone's memory is the worker's and ``system_memory`` for the guest's own system.
-    ``customize`` names a guest customization specification that the vCenter keeps.
-    """
-
-    gpus: ClassVar[bool] = True  # a worker may have some
-
-    secrets: ClassVar[tuple[str, ...]] = ("password", "ssh.passphrase")
-    unkeyed: ClassVar[tuple[str, ...]] = ("clone_timeout", "address_timeout", "at_once")
-    unrecorded: ClassVar[tuple[str, ...]] = ("user", "password", "ca", "ssh")
-
-    vcenter: str
-    user: str | None = None
-    password: Secret | None = None
-    ca: str | None = None
-    datacenter: str
-    cluster: str
-    template: str
-    snapshot: str | None = None
-    clone: Literal["linked", "full", "instant"] = "linked"
-    folder: str | None = None
-    datastore: str | None = None
-    hosts: tuple[str, ...] = ()
-    anti_affinity: bool = False
-    customize: str | None = None
-    pool: PoolSettings = PoolSettings()
-    system_memory: str = "1 GiB"
-    clone_timeout: str = "30 min"
-    address_timeout: str = "10 min"
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = sshplace.AT_ONCE
-    ssh: Ssh = Ssh()
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be read, and a snapshot that nothing is linked to."""
-        place(self.vcenter)
-        parse_memory(self.system_memory)
-        for text in (self.clone_timeout, self.address_timeout):
-            if parse_duration(text) == 0:
-                raise ValueError(f'"{text}" is not allowed; a duration above 0 is')
-        if self.snapshot is not None and self.clone != "linked":
-            raise ValueError(f"snapshot is for linked clones, not clone = '{self.clone}'")
-        if self.customize is not None and self.clone == "instant":
-            raise ValueError("customize is for clones that boot, not clone = 'instant'")
 
 
 class VsphereEnvironment(HostEnvironment):
     """Spark and TensorFlow on clones that are made for each cluster."""
 
+    kind = KIND
+
     def __init__(self, provider: VsphereProvider, address: str) -> None:
         """Keep both; nothing is connected yet."""
-        super().__init__(provider, {"spark": SparkEngine(), "tensorflow": TensorFlowEngine()})
+        super().__init__(provider, ENGINES)
         self.clones = provider
         self._address = address
 
@@ -175,10 +64,10 @@ class VsphereEnvironment(HostEnvironment):
             " one cluster at a time"
         )
 
-    def check(self, job: Job, need: ClusterSpec) -> Sequence[Finding]:
+    def check(self, need: ClusterSpec) -> Sequence[Finding]:
         """Say what the vCenter, the template, hosts and the pool lack for these clones."""
         if need.engine not in self.engines:
-            return super().check(job, need)
+            return super().check(need)
         met = self._met
         if isinstance(met, Finding):
             return [met]
@@ -206,15 +95,12 @@ class VsphereEnvironment(HostEnvironment):
             return Finding(severity="error", scope="cell", what=error.what, remedy=error.remedy)
 
 
-ENVIRONMENT = VsphereEnvironment
-
-
 def build(spec: EnvironmentSpec) -> Environment:
     """Return the environment of a study's vCenter; nothing is asked of it yet."""
     need_asyncssh()
     if importlib.util.find_spec("pyVmomi") is None:
         raise MissingExtra("pyvmomi", "vsphere")
-    settings = msgspec.convert(dict(spec.settings), Settings)
+    settings = Settings.of(spec)
     _readable("ca", settings.ca)
     _readable("ssh.key", settings.ssh.key)
     provider = VsphereProvider(
@@ -222,7 +108,7 @@ def build(spec: EnvironmentSpec) -> Environment:
         _recipe(settings),
         _login(settings),
         system=parse_memory(settings.system_memory),
-        driverless=DRIVERLESS,
+        driverless=frozenset(one.name for one in ENGINES.values() if not one.has_driver),
     )
     return VsphereEnvironment(provider, settings.vcenter)
 

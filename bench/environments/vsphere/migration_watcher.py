@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 class MigrationWatcher:
     """Asks vCenter for the moves between ``start`` and ``stop``; it never fails a run.
 
-    Each is a mark ``migrated`` at the vCenter's time; hosts are named where the study names them.
+    Each is an event ``migrated`` at the vCenter's time; hosts are named where the study names them.
     """
 
     def __init__(self, vcenter: Vcenter, vms: Mapping[str, Any], named: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ class MigrationWatcher:
             _log.warning("moves between hosts are not watched: %s", type(error).__name__)
 
     def stop(self, folder: Path) -> None:
-        """Ask for the moves since then; nothing is written: they become marks."""
+        """Ask for the moves since then; nothing is written: they become events."""
         if self._since is None:
             return
         try:
@@ -49,7 +49,7 @@ class MigrationWatcher:
             _log.warning("moves between hosts are not known: %s", type(error).__name__)
 
     def events(self) -> Sequence[RunEvent]:
-        """Return one mark a move, oldest first."""
+        """Return one event a move, oldest first."""
         return [
             RunEvent(
                 at=move.at,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.contracts import Host, Leftover, MetricSource
+from bench.contracts import Engine, Host, MetricSource, OwnedResource
 from bench.digests import digest
 from bench.environments.vsphere import capacity, cloning, host_keys, removal
 from bench.environments.vsphere.client import Vcenter
@@ -62,7 +62,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloneHost(SshHost):
-    """A place on a clone; ``made_seconds`` is what cloning it took, by the vCenter's clock."""
+    """A place on a clone; ``provision_seconds`` is what cloning it took, by the vCenter's clock."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class CloneHost(SshHost):
         """Take the marked folder below ``root``; ``under`` is what lies beneath the clone."""
         super().__init__(link, root, clone.address, owner, index)
         self.clone = clone
-        self.made_seconds = clone.clone_seconds
+        self.provision_seconds = clone.clone_seconds
         self.under = under
         self._placed = _placed(super().machine(), under)
 
@@ -168,7 +168,7 @@ class VsphereProvider:
             for name in names:
                 self._held.pop(name, None)
 
-    def leftovers(self) -> Iterable[Leftover]:
+    def owned(self) -> Iterable[OwnedResource]:
         """List what carries a mark; a vCenter that cannot be asked is warned of.
 
         Others may still be looked at: records hold no user, and a finished session left nothing.
@@ -176,12 +176,12 @@ class VsphereProvider:
         try:
             vcenter = self.vcenter
             with vcenter.told():
-                return removal.leftovers(vcenter, self.recipe.clone_timeout)
+                return removal.owned(vcenter, self.recipe.clone_timeout)
         except (LaunchFailed, UserError) as error:
             _log.warning("what may be left there is not known: %s", error)
             return []
 
-    def equip(self, hosts: Sequence[Host], engine: str) -> list[Host]:
+    def install_engine(self, hosts: Sequence[Host], engine: Engine) -> list[Host]:
         """Build the engine's Python environment on the clones that lack it, where none is said.
 
         Returns the hosts. Clones are alike: where it cannot be built on one, LaunchFailed.
@@ -204,6 +204,12 @@ class VsphereProvider:
             VcenterCounters(self.vcenter, vms),
             MigrationWatcher(self.vcenter, vms, self.recipe.hosts),
         ]
+
+    def close(self) -> None:
+        """End the session, if there is one; a later call starts another."""
+        if (vcenter := self.__dict__.pop("vcenter", None)) is not None:
+            self.__dict__.pop("cloner", None)
+            vcenter.close()
 
     def _sized(self, shape: Shape) -> Shape:
         memory = -(-(shape.memory + self._system) // MEMORY_STEP) * MEMORY_STEP

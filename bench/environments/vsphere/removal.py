@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.contracts import OwnedResource
 from bench.environments.vsphere import anti_affinity, ownership, resource_pools, tasks
 from bench.environments.vsphere.client import LOST, Vcenter, module
 from bench.environments.vsphere.properties import bulk
@@ -15,7 +16,7 @@ from bench.records.cluster import Owner
 from bench.text import plural
 
 
-class VsphereLeftover:
+class _Found:
     """VMs and the pool of one owner on one vCenter."""
 
     def __init__(self, vcenter: Vcenter, owner: Owner, timeout: float) -> None:
@@ -37,13 +38,13 @@ class VsphereLeftover:
         remove(self._vcenter, None, self.owner, self._timeout)
 
 
-def leftovers(vcenter: Vcenter, timeout: float) -> list[VsphereLeftover]:
+def owned(vcenter: Vcenter, timeout: float) -> list[OwnedResource]:
     """Return one entry an owner, from the marks of VMs and resource pools."""
     vim = module().vim
-    found: dict[str, VsphereLeftover] = {}
+    found: dict[str, _Found] = {}
 
-    def entry(owner: Owner) -> VsphereLeftover:
-        one = found.setdefault(owner.mark, VsphereLeftover(vcenter, owner, timeout))
+    def entry(owner: Owner) -> _Found:
+        one = found.setdefault(owner.mark, _Found(vcenter, owner, timeout))
         one.owner = owner if owner.study else one.owner
         return one
 
@@ -53,7 +54,7 @@ def leftovers(vcenter: Vcenter, timeout: float) -> list[VsphereLeftover]:
             entry(owner).vms.append(name)
     for _, owner in resource_pools.owned(vcenter):
         entry(owner).pools += 1
-    return list(found.values())
+    return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
 
 
 def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench.environments.vsphere import anti_affinity, ownership, templates
 from bench.environments.vsphere.client import Vcenter
 from bench.environments.vsphere.cloning import Cloner, Recipe
-from bench.environments.vsphere.removal import leftovers
+from bench.environments.vsphere.removal import owned
 from bench.environments.vsphere.resource_pools import MIB, Allocation, Pool
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.study import Shape
@@ -40,9 +40,9 @@ def test_clones_are_what_was_asked_for_and_go_without_a_trace(client: Vcenter) -
     held = machines[0].vm.resourcePool.config
     assert (held.cpuAllocation.limit, held.memoryAllocation.limit) == (4000, 2048)
     assert held.cpuAllocation.shares.level == "high"
-    (left,) = leftovers(client, 30)
+    (left,) = owned(client, 30)
     assert left.owner == OWNER
-    assert "2 VMs, 1 resource pool" in left.describe()
+    assert "2 VMs, 1 resource pool" in left.text
     cloner.release(called(machines[1:]), OWNER)  # scale in: the pool and worker 0 stay
     assert names(client) - before == {ownership.pool_name(OWNER), ownership.vm_name(OWNER, 0)}
     (third,) = cloner.acquire([SHAPE], OWNER)

@@ -12,7 +12,7 @@ import pytest
 from bench.environments.vsphere import ownership, resource_pools
 from bench.environments.vsphere.client import Vcenter, module
 from bench.environments.vsphere.cloning import Cloner
-from bench.environments.vsphere.removal import leftovers
+from bench.environments.vsphere.removal import owned
 from bench.environments.vsphere.resource_pools import Pool
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
@@ -193,10 +193,10 @@ def test_a_vcenter_lost_after_the_clones_fails_the_opening_and_cleanup_finds_the
         cloner.acquire([SHAPE] * 2, OWNER)
     server.start()
     client.reconnect(10)
-    (left,) = leftovers(client, 30)
-    assert left.vms
+    (left,) = owned(client, 30)
+    assert "VM" in left.text
     left.remove()
-    assert not leftovers(client, 30)
+    assert not owned(client, 30)
 
 
 def test_strangers_with_names_like_ours_are_left_alone(client: Vcenter) -> None:
@@ -212,6 +212,6 @@ def test_strangers_with_names_like_ours_are_left_alone(client: Vcenter) -> None:
     cloner = Cloner(client, recipe())
     machines = cloner.acquire([SHAPE], OWNER)
     before = names(client)
-    (left,) = leftovers(client, 30)
+    (left,) = owned(client, 30)
     left.remove()
     assert before - names(client) == {machines[0].name, ownership.pool_name(OWNER)}

@@ -9,7 +9,7 @@ import pytest
 from bench.environments.vsphere import ownership, resource_pools
 from bench.environments.vsphere.client import Vcenter, module
 from bench.environments.vsphere.cloning import Cloner
-from bench.environments.vsphere.removal import leftovers, remove
+from bench.environments.vsphere.removal import owned, remove
 from bench.environments.vsphere.resource_pools import Pool
 from bench.errors import LaunchFailed
 from bench.records.cluster import Owner
@@ -57,7 +57,7 @@ def test_a_taken_name_is_neither_adopted_nor_removed(client: Vcenter) -> None:
     resource_pools.mark(client, marked, OWNER)
     before = names(client)
     ask_for_one(client)
-    assert not leftovers(client, 30)
+    assert not owned(client, 30)
     for owner in (OWNER, OTHER):
         remove(client, None, owner, 30)
     assert names(client) == before
@@ -69,18 +69,18 @@ def test_a_pool_of_that_name_that_is_ours_is_removed_but_not_taken_over(client: 
     pool = resource_pools.create(root(client), NAME, Pool())
     resource_pools.mark(client, pool, OWNER)
     ask_for_one(client)
-    (left,) = leftovers(client, 30)
-    assert (left.owner, left.describe()) == (
+    (left,) = owned(client, 30)
+    assert (left.owner, left.text) == (
         OWNER,
         f"1 resource pool on vCenter of study {OWNER.study}, session {OWNER.session}",
     )
     left.remove()
-    assert not leftovers(client, 30)
+    assert not owned(client, 30)
 
 
 def test_killed_before_its_mark_an_empty_pool_is_known_by_its_name(client: Vcenter) -> None:
     resource_pools.create(root(client), NAME, Pool())
-    (left,) = leftovers(client, 30)
+    (left,) = owned(client, 30)
     assert left.owner.mark == OWNER.mark
     left.remove()
     assert NAME not in names(client)

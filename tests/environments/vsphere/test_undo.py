@@ -30,7 +30,7 @@ def stays_gone(client: Vcenter, before: set[str]) -> None:
     assert names(client) == before
     time.sleep(DELAY + 0.5)
     assert names(client) == before
-    assert removal.leftovers(client, 10) == []
+    assert removal.owned(client, 10) == []
 
 
 def test_a_clone_timeout_in_mid_clone_leaves_nothing(server: lab.VCenter, client: Vcenter) -> None:
@@ -125,7 +125,7 @@ def provider(client: Vcenter) -> VsphereProvider:
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("gone"), "NoPermission"])
-@pytest.mark.parametrize("where", [(capacity, "beneath"), (removal, "leftovers")])
+@pytest.mark.parametrize("where", [(capacity, "beneath"), (removal, "owned")])
 def test_a_vcenter_that_is_lost_or_refuses_is_said_and_what_was_cloned_is_undone(
     client: Vcenter,
     monkeypatch: pytest.MonkeyPatch,
@@ -142,8 +142,8 @@ def test_a_vcenter_that_is_lost_or_refuses_is_said_and_what_was_cloned_is_undone
     with monkeypatch.context() as patched:
         patched.setattr(*where, fails)
         said = "does not answer" if isinstance(error, Exception) else "refuses: NoPermission"
-        if where[1] == "leftovers":
-            assert provider(client).leftovers() == []
+        if where[1] == "owned":
+            assert provider(client).owned() == []
             assert said in caplog.text
         else:
             with pytest.raises(LaunchFailed, match=said):
@@ -160,6 +160,6 @@ def test_leftovers_of_a_vcenter_that_cannot_be_asked_are_warned_of(
     login = Login(user="root")
     for number, ask in enumerate((unfit, lambda: connect(server, password="wrong")), 1):
         there = VsphereProvider(ask, recipe(), login, system=0, driverless=frozenset())
-        assert there.leftovers() == []
+        assert there.owned() == []
         assert caplog.text.count("is not known") == number
     assert "user and password are not said" in caplog.text

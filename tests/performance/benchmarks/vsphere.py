@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.environments.vsphere.client import Vcenter
 from bench.environments.vsphere.cloning import Cloner, Recipe
-from bench.environments.vsphere.removal import leftovers
+from bench.environments.vsphere.removal import owned
 from bench.records.cluster import Owner
 from bench.records.study import Shape
 from tests.labs.vcenter import VCenter, missing
@@ -45,10 +45,11 @@ class Clones:
         """Clone, power on, wait for addresses, find by mark, destroy."""
         cloner = Cloner(self.vcenter, RECIPE)
         machines = cloner.acquire([Shape(cores=1, memory=512 << 20)] * 64, OWNER)
-        (left,) = leftovers(self.vcenter, 60.0)
-        assert len(left.vms) == len({one.address for one in machines}) == 64
+        (left,) = owned(self.vcenter, 60.0)
+        assert len({one.address for one in machines}) == 64
+        assert left.text.startswith("64 VMs")
         left.remove()
-        assert not leftovers(self.vcenter, 60.0)
+        assert not owned(self.vcenter, 60.0)
 
     def track_calls_for_64(self) -> int:
         """Count the calls of that life."""

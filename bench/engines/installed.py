@@ -1,0 +1,16 @@
+"""Whether an engine's package is installed on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from bench.contracts import Engine, Finding
+from bench.errors import MissingExtra
+
+
+def missing(engine: Engine) -> list[Finding]:
+    """Return what prevents the engine from running with this Python: nothing, or its extra."""
+    if importlib.util.find_spec(engine.package) is not None:
+        return []
+    gap = MissingExtra(engine.package, engine.extra)
+    return [Finding(severity="error", scope="study", what=gap.what, remedy=gap.remedy)]

@@ -1,0 +1,69 @@
+"""Logs of processes: their last error in one line, what they reported, their end."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from bench.text import redact
+
+TAIL = 65_536  # bytes of a log that are searched for its last error
+KEPT = 200_000  # bytes of an executor's log that are kept
+REPORTED = ":::BENCH "
+
+_RAISED = re.compile(r"^(?:Caused by: )?[A-Za-z_][\w.$]*(?:Error|Exception|Exit|Interrupt)\b.*")
+_LOGGED = re.compile(r"\b(?:ERROR|FATAL|CRITICAL)\b|\bKilled\b|OutOfMemory|benchcast: ")
+
+
+def last_error(log: Path) -> str:
+    """Return the last meaningful error line of a log without folders, or an empty string."""
+    return error_in(_tail(log, TAIL))
+
+
+def error_in(text: str) -> str:
+    """Return the last meaningful error line of a log's text, without folders, or nothing."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if REPORTED not in line]
+    for pattern in (_RAISED, _LOGGED):
+        for line in reversed(lines):
+            if pattern.search(line):
+                return redact(line)
+    return redact(lines[-1]) if lines else ""
+
+
+def exit_text(code: int) -> str:
+    """Return an exit code in words."""
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def artefacts(log: Path) -> list[str]:
+    """Return the names of files below the scratch folder that the workload reported."""
+    names = []
+    for line in log.read_text(errors="replace").splitlines():
+        _, mark, text = line.partition(REPORTED)
+        if not mark or '"artefact"' not in text:
+            continue
+        try:
+            told = json.loads(text)
+        except json.JSONDecodeError:
+            continue  # the verdict on a torn line is not ours
+        name = str(told.get("path", ""))
+        if told.get("event") == "artefact" and name and "/" not in name and name != "..":
+            names.append(name)
+    return names
+
+
+def cut(path: Path) -> None:
+    """Keep the last 200 kB of a log."""
+    if path.stat().st_size > KEPT:
+        path.write_text("[...]\n" + _tail(path, KEPT))
+
+
+def _tail(path: Path, size: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - size))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
