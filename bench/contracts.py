@@ -248,26 +248,10 @@ class InstallsEngines(Protocol):
 
 
 @runtime_checkable
-class Remote(Protocol):
-    """A host on another machine, with its own Java: nothing of this machine's applies to it."""
-
-    def variable(self, name: str) -> str | None:
-        """Return an environment variable as the user has it there."""
-
-
-@runtime_checkable
 class Provisioned(Protocol):
     """A host that was made for the cluster: a clone, a cloud's machine."""
 
     provision_seconds: float | None  # None: not known
-
-
-@runtime_checkable
-class Throttled(Protocol):
-    """A host that knows when something other than its own limit held it back."""
-
-    def throttled(self) -> float | None:
-        """Return the seconds so far, or None where that is unknown."""
 
 
 # --- hosts and engines -----------------------------------------------------------------------
@@ -313,6 +297,9 @@ class Host(Protocol):
     def package(self, name: str) -> Path | None:
         """Return the folder of a package that the host's Python has, or None."""
 
+    def variable(self, name: str) -> str | None:
+        """Return an environment variable as a login there has it."""
+
     def ask(self, url: str) -> str | None:
         """Return the body of an HTTP answer as the host gets it, or None while there is none."""
 
@@ -331,39 +318,30 @@ class Host(Protocol):
     def cpu_seconds(self) -> float | None:
         """Return the CPU time that this host's processes used so far, where it is known."""
 
+    def throttled(self) -> float | None:
+        """Return the seconds that quotas which are not its own withheld so far, where known."""
 
-class Provider(Protocol):
+
+class HostProvider(Protocol):
     """Where hosts come from, whether they are there already or made."""
+
+    def scale(self, hosts: Sequence[Host], spec: ClusterSpec, owner: Owner) -> list[Host]:
+        """Return the hosts of a cluster, driver first: of ``hosts`` those that fit, and new ones.
+
+        The others are released. On LaunchFailed nothing new is left; what fits stays the caller's.
+        """
 
     def release(self, hosts: Sequence[Host]) -> None:
         """Stop what runs on them and give them back; idempotent."""
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List marked resources that still exist, every owner's."""
+        """List what carries an owner's tag and still exists, every owner's."""
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
         """Return telemetry of these hosts."""
 
     def close(self) -> None:
-        """End connections and sessions; idempotent."""
-
-
-class HostProvider(Provider, Protocol):
-    """Where hosts come from that are what they are."""
-
-    def acquire(self, count: int, owner: Owner) -> list[Host]:
-        """Return ``count`` hosts that carry the owner's mark, or raise LaunchFailed."""
-
-
-@runtime_checkable
-class Tailor(Provider, Protocol):
-    """Where hosts come from that are made to measure."""
-
-    def fit(self, hosts: Sequence[Host], need: ClusterSpec, owner: Owner) -> list[Host]:
-        """Return a need's hosts, driver first: of ``hosts`` those that fit, and new ones.
-
-        The others are released. On LaunchFailed nothing new is left.
-        """
+        """End connections, sessions and watches; idempotent."""
 
 
 class Engine(ABC):

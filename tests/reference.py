@@ -23,11 +23,16 @@ from typing import Any, NamedTuple
 
 import pyarrow
 
-from bench.analysis.study import overview, representatives
+from bench.analysis.runs.grouping import select
+from bench.analysis.runs.representatives import of_curves
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import format
+from bench.report.answer import answer
+from bench.report.sections.same_work import equality
 from bench.run_files.spark_events import EVENTS as EVENT_TYPES
 from bench.store.folder import Store
+from bench.units import format_memory
+from tests.analysis.factory import analysis_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "reference"
@@ -116,13 +121,14 @@ def analysed(results: Path = RESULTS) -> StudyAnalysis:
 
     store = Store(results)
     read = store.read()
-    wanted = representatives(read.cases, read.runs, None)
+    lines = select(read.cases, read.runs).lines
+    wanted = [run.run for run in of_curves(lines)]
     samples = {run: parquet.read_table(store.folder(run) / SAMPLES).to_pydict() for run in wanted}
-    return overview(
+    return analysis_of(
         read.sessions.values(),
         read.machines.values(),
-        read.cases,
         read.runs,
+        cases=read.cases,
         samples=samples,
         limits={one.task: one.quality for one in read.bundles.values()},
     )
@@ -131,19 +137,19 @@ def analysed(results: Path = RESULTS) -> StudyAnalysis:
 def figures(found: StudyAnalysis) -> str:
     """Return what the README says of the reference results, in Markdown."""
     machine = found.machines[0]
-    where = f"{machine.cpu_model}, {machine.cores} cores, {format.memory(machine.memory)}"
+    where = f"{machine.cpu_model}, {machine.cores} cores, {format_memory(machine.memory)}"
     began = min(row.started_at for row in found.runs).date()
     rows = ["| curve | workers | runs | time | 95 % interval | speed-up | efficiency |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|")
-    for cell in found.cells:
-        curve = next(one for one in found.curves if one.id == cell.curve)
-        point = next(one for one in curve.points if one.workers == cell.workers)
+    for point in found.scaling.points:
+        cell = point.cell
         efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
-        facts = [curve.label, str(cell.workers), str(cell.counts.ok)]
-        facts += [format.middle(cell.seconds, "s"), format.span(cell.seconds, "s")]
-        facts += [format.middle(point.speedup), efficiency]
+        facts = [cell.label, str(cell.workers), str(cell.counts.ok)]
+        facts.append(format.format_estimate(cell.seconds, "s"))
+        facts.append(format.format_interval(cell.seconds, "s"))
+        facts += [format.format_estimate(point.speedup), efficiency]
         rows.append("| " + " | ".join(facts) + " |")
-    said = [f"- {line}" for line in (*format.headline(found), format.equality(found.verdicts))]
+    said = [f"- {line}" for line in (*answer(found), equality(found.comparison.verdicts))]
     head = f"Measured on {began} on {where}, {len(found.runs)} runs:"
     return "\n".join([head, "", *rows, "", *said, foresight()])
 

@@ -13,7 +13,8 @@ from pandas.testing import assert_frame_equal
 
 from bench import environments, study, workloads
 from bench.analysis.study_types import StudyAnalysis
-from bench.report import markdown, tables
+from bench.report import markdown
+from bench.report.sections.runs import runs
 from bench.run_files import spark_event_log
 from tests import reference
 
@@ -39,8 +40,8 @@ def test_every_cell_of_the_study_was_measured() -> None:
 
 
 def test_all_runs_of_a_task_are_the_same_work() -> None:
-    assert {one.scope for one in found().verdicts} == {"within", "across"}
-    assert [one for one in found().verdicts if one.comparable is not True] == []
+    assert {one.scope for one in found().comparison.verdicts} == {"within", "across"}
+    assert [one for one in found().comparison.verdicts if one.comparable is not True] == []
 
 
 def test_the_readme_says_what_was_measured() -> None:
@@ -57,7 +58,7 @@ def test_the_page_was_rendered_from_these_results() -> None:
     kept = (reference.PAGE / "report.md").read_text()
     for section in ("## Is it the same work?", "## Cells", "## Machines and versions"):
         assert part(rendered, section) == part(kept, section)
-    assert (reference.PAGE / "runs.csv").read_bytes() == tables.runs(found()).encode()
+    assert (reference.PAGE / "runs.csv").read_bytes() == runs(found().runs).csv().encode()
 
 
 def part(text: str, heading: str) -> str:

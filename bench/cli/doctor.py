@@ -54,9 +54,9 @@ def _print(findings: list[Finding]) -> None:
 
 def _machine() -> Iterator[Finding]:
     """What stands on this machine, whatever the study."""
-    from bench.hosts import facts
+    from bench.hosts.machine import this_machine
 
-    machine = facts.machine()
+    machine = this_machine()
     memory = f"{machine.memory / 2**30:.1f} GiB"
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield _info(f"Python {version} on {machine.os}")
@@ -96,7 +96,7 @@ def _java() -> Finding:
 
 
 def _limits() -> Finding:
-    from bench.hosts.cgroups import Cgroups
+    from bench.hosts.agent.cgroups import Cgroups
 
     reason = Cgroups().available()
     if reason is None:

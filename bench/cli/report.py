@@ -61,7 +61,7 @@ def report(
     folder = out or Path("reports") / store.root.name
 
     def analysed() -> StudyAnalysis:
-        found = overview_of(store, study, where, allow or ())
+        found = analysis_of(store, study, where, allow or ())
         _known(allow or (), found)
         return found
 
@@ -73,26 +73,28 @@ def report(
     found = analysed()
     page = pages.write(found, folder)
     if json:
-        print_json("report", store.root.name, {"page": str(page), "overview": found})
+        print_json("report", store.root.name, {"page": str(page), "analysis": found})
     else:
-        from bench.report.terminal import summary_table
+        from bench.report.terminal import print_analysis
 
-        console().print(summary_table(found))
+        print_analysis(found, console())
         typer.echo(f"page: {page}")
     if open_:
         typer.launch(page.resolve().as_uri())
 
 
-def overview_of(
+def analysis_of(
     store: Store, study: str, where: list[str] | None, allow: Sequence[str] = ()
 ) -> StudyAnalysis:
     """Read a store and analyse it; with a study file its cells tell what is of an earlier one.
 
     ``allow`` names the differences that the reader accepts.
     """
-    from bench.analysis.attribution.losses import representative_runs
+    from bench.analysis.runs import representatives
     from bench.analysis.runs.grouping import select
-    from bench.analysis.study import overview, representatives
+    from bench.analysis.runs.types import Terms
+    from bench.analysis.study import analyse
+    from bench.analysis.study_types import StudyRuns
     from bench.cli.attributed import attributions
 
     known = store.read()
@@ -100,27 +102,27 @@ def overview_of(
         console(stderr=True).print(f"warning: {text}", markup=False)
     chosen = cell_filter(where)
     runs = [run for run in known.runs if chosen(run.cell)]
-    planned = _planned(study, where, known.runs)
-    wanted = representatives(known.cases, runs, planned)
-    middle = representative_runs(select(known.cases, runs, planned).lines)
-    return overview(
-        known.sessions.values(),
-        known.machines.values(),
-        known.cases,
-        runs,
-        samples=_samples(store, wanted, "samples"),
-        gpus=_samples(store, wanted, "gpu"),
-        attributions=attributions(store, middle),
+    selection = select(known.cases, runs, _planned(study, where, known.runs))
+    drawn = [run.run for run in representatives.of_curves(selection.lines)]
+    data = StudyRuns(
+        selection=selection,
+        sessions=tuple(known.sessions.values()),
+        cases=known.cases,
+        machines=known.machines,
+        samples=_samples(store, drawn, "samples"),
+        gpus=_samples(store, drawn, "gpu"),
+        attributions=attributions(store, representatives.of_cells(selection.lines)),
         lives=known.lives,
         limits={one.task: one.quality for one in known.bundles.values()},
-        planned=planned,
-        allow=allow,
     )
+    return analyse(data, Terms(allow=allow))
 
 
 def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
     """Raise UserError for an accepted difference that no comparison has."""
-    names = sorted({one.name for verdict in found.verdicts for one in verdict.differences})
+    names = sorted(
+        {one.name for verdict in found.comparison.verdicts for one in verdict.differences}
+    )
     for name in allow:
         if name not in names:
             there = f"allowed here: {', '.join(names)}" if names else "there are none here"
@@ -143,7 +145,7 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
     return {cell.key for cell in resolved.plan().planned(Index(runs)) if chosen(cell)}
 
 
-def _samples(store: Store, runs: tuple[str, ...], name: str) -> Samples:
+def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:
     import pyarrow.parquet as parquet
 
     found: Samples = {}

@@ -61,12 +61,12 @@ def show(
 
 def _machines(life: ClusterEvent, known: Mapping[str, Machine]) -> list[str]:
     """Say how long the machines of the run's cluster took to be made, together and one by one."""
-    from bench.analysis.runs.provisioning import making
-    from bench.report.format import made
+    from bench.analysis.runs.provisioning import provision_times
+    from bench.report.sections.provisioning import provision_sentence
     from bench.units import format_duration
 
     return [
-        *(made(one) for one in making([life], known)),
+        *(provision_sentence(one) for one in provision_times([life], known)),
         *(
             f"{use.role}: made in {format_duration(use.provision_seconds)}, "
             f"held for {format_duration(use.seconds)}"

@@ -29,7 +29,7 @@ def follow(
     opened in a browser. Each page is told in one line.
     """
     from bench import report as pages
-    from bench.report import format
+    from bench.report.answer import counts
 
     seen: dict[str, tuple[int, int]] = {}
     shown: StudyAnalysis | None = None
@@ -42,7 +42,7 @@ def follow(
                 found = analysed()
                 if found != shown:
                     page = pages.write(found, folder)
-                    typer.echo(f"page: {page} ({format.counts(found)})")
+                    typer.echo(f"page: {page} ({counts(found)})")
                     if open_ and shown is None:
                         typer.launch(page.resolve().as_uri())
                     shown = found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.replay.limits import Partitions
     from bench.analysis.replay.replay import Answer, Replay
-    from bench.analysis.runs.grouping import Line
+    from bench.analysis.runs.grouping import CurveRuns
     from bench.records.results import Run
     from bench.records.spark_log import SparkLog
     from bench.records.study import Case
@@ -72,7 +72,7 @@ def _counts(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _line(known: Results, run: Run) -> tuple[Line, Case]:
+def _line(known: Results, run: Run) -> tuple[CurveRuns, Case]:
     """Return the curve that a run is on and its case; UserError where it is no good Spark run."""
     from bench.analysis.runs.grouping import select
     from bench.engines import ENGINES

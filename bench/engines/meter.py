@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.contracts import Host, Throttled
+from bench.contracts import Host
 from bench.ids import utc_now
 from bench.records.results import RunEvent
 
@@ -37,5 +37,5 @@ class Meter:
         return [RunEvent(at=utc_now(), kind="throttled", text=text)]
 
     def _held_back(self) -> float | None:
-        known = [host.throttled() for host in self._hosts if isinstance(host, Throttled)]
+        known = [host.throttled() for host in self._hosts]
         return max((seconds for seconds in known if seconds is not None), default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench.contracts import (
     Adaptable,
@@ -21,7 +21,6 @@ from bench.contracts import (
     OwnedResource,
     Provisioned,
     SingleMachine,
-    Tailor,
 )
 from bench.errors import UnsuitableEnvironment
 from bench.records.cluster import ClusterSpec, Job, Owner
@@ -34,7 +33,7 @@ GIB = 1 << 30
 class HostEnvironment(Environment):
     """Opens clusters by taking hosts from a provider and launching an engine on them."""
 
-    def __init__(self, provider: HostProvider | Tailor, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, provider: HostProvider, engines: Mapping[str, Engine]) -> None:
         """``engines`` maps the names that workloads use to engines."""
         self.provider = provider
         self.engines = dict(engines)
@@ -61,7 +60,7 @@ class HostEnvironment(Environment):
         return HostCluster(self.provider, self.engines, spec, owner)
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List what carries an owner's mark at the provider's."""
+        """List what carries an owner's tag at the provider's."""
         return self.provider.owned()
 
     def close(self) -> None:
@@ -80,7 +79,7 @@ class HostCluster(Cluster, Adaptable):
 
     def __init__(
         self,
-        provider: HostProvider | Tailor,
+        provider: HostProvider,
         engines: Mapping[str, Engine],
         spec: ClusterSpec,
         owner: Owner,
@@ -93,7 +92,6 @@ class HostCluster(Cluster, Adaptable):
         self._inner: Cluster | None = None
         self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
         self._past: list[MachineUse] = []  # of machines that were given back by adapting
-        self._shared = isinstance(provider, SingleMachine)
         self._become(spec)
 
     def submit(self, job: Job) -> Execution:
@@ -147,40 +145,28 @@ class HostCluster(Cluster, Adaptable):
 
     def _provision(self, spec: ClusterSpec) -> None:
         """Have exactly one driver and ``spec.workers`` workers, each held to its shape."""
-        if isinstance(self._provider, Tailor):
-            now, before = time.monotonic(), self._each()
-            self._hold(self._provider.fit(self._hosts(), spec, self.owner), now)
-            self._remember(before)
-        else:
-            self._count(self._provider, spec.workers + 1)
+        self._hold(lambda hosts: self._provider.scale(hosts, spec, self.owner))
         if isinstance(self._provider, InstallsEngines):
-            now, before = time.monotonic(), self._each()
-            self._hold(
-                self._provider.install_engine(self._hosts(), self._engines[spec.engine]), now
-            )
-            self._remember(before)
+            install, engine = self._provider.install_engine, self._engines[spec.engine]
+            self._hold(lambda hosts: install(hosts, engine))
         for number, host in enumerate(self._hosts()):
             host.limit(spec.worker if number else spec.driver)
 
-    def _hold(self, hosts: Sequence[Host], now: float) -> None:
-        """Have these hosts; those that are new since ``now``."""
-        since = {id(host): began for host, began in self._held}
-        self._held = [(host, since.get(id(host), now)) for host in hosts]
+    def _hold(self, change: Callable[[list[Host]], list[Host]]) -> None:
+        """Have the hosts that ``change`` makes of these, and remember the machines that went.
 
-    def _count(self, provider: HostProvider, wanted: int) -> None:
-        """Give back what is too many, take what is lacking."""
-        surplus, before = self._held[wanted:], self._each()
-        self._held = self._held[:wanted]
-        self._remember(before)
-        self._release(surplus)
-        if lacking := wanted - len(self._held):
-            fresh = provider.acquire(lacking, self.owner)
-            self._held += [(host, time.monotonic()) for host in fresh]
+        A host that is new may be at the address of one that went: that one does not count.
+        """
+        now, before = time.monotonic(), self._each()
+        since = {id(host): began for host, began in self._held}
+        self._held = [(host, since.get(id(host), now)) for host in change(self._hosts())]
+        held = {id(host) for host in self._hosts()}
+        stay = {host.address for host, _ in before if id(host) in held}
+        self._past += _machines([(h, use) for h, use in before if h.address not in stay])
 
     def _uses(self) -> tuple[MachineUse, ...]:
-        """Return how long each machine has been held; parts of one machine are one machine."""
-        each = self._each()
-        return tuple(use for _, use in each[1:2]) if self._shared else _machines(each)
+        """Return how long each machine has been held."""
+        return _machines(self._each())
 
     def _each(self) -> list[tuple[Host, MachineUse]]:
         """Return how long each host has been held."""
@@ -192,24 +178,13 @@ class HostCluster(Cluster, Adaptable):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    provision_seconds=host.provision_seconds
-                    if isinstance(host, Provisioned)
-                    else None,
+                    provision_seconds=(
+                        host.provision_seconds if isinstance(host, Provisioned) else None
+                    ),
                 ),
             )
             for number, (host, since) in enumerate(self._held)
         ]
-
-    def _remember(self, before: Sequence[tuple[Host, MachineUse]]) -> None:
-        """Keep the uses of those machines of ``before`` on which nothing of it is held any more.
-
-        A host that is new since may stand at the address of one that went: it does not count.
-        """
-        held = {id(host) for host in self._hosts()}
-        stay = {host.address for host, _ in before if id(host) in held}
-        if not self._shared:
-            gone = [(host, use) for host, use in before if host.address not in stay]
-            self._past += _machines(gone)
 
     def _hosts(self) -> list[Host]:
         return [host for host, _ in self._held]
@@ -224,9 +199,12 @@ class HostCluster(Cluster, Adaptable):
 
 
 def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]:
-    """Return the uses of machines: a driver beside a worker is on the worker's."""
-    workers = {host.address for host, use in each if use.role == "worker"}
-    return tuple(use for host, use in each if use.role == "worker" or host.address not in workers)
+    """Return one use for each address, a worker's where there is one: parts of one machine, too."""
+    uses: dict[str, MachineUse] = {}
+    for host, use in each:
+        if host.address not in uses or uses[host.address].role == "driver":
+            uses[host.address] = use
+    return tuple(uses.values())
 
 
 def capacity_findings(capacity: Capacity, spec: ClusterSpec) -> list[Finding]:

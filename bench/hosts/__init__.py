@@ -1,1 +1,1 @@
-"""Where processes can be started: this machine, and machines over SSH."""
+"""Hosts and their processes, over one agent."""

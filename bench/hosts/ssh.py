@@ -1,353 +1,373 @@
-"""A host at the other end of an SSH connection: a marked folder and marked processes there."""
+"""Channels over SSH: one asyncio loop in one thread for all, and a connection to each host.
+
+A connection that drops is opened again. Files travel by SFTP over the same connection. Every wait
+has a limit. Errors name the host as the study does. Host keys are always checked.
+"""
 
 from __future__ import annotations
 
-import base64
-import contextlib
+import asyncio
 import errno
 import functools
 import hashlib
-import itertools
+import json
 import os
+import posixpath
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import HostLost, LaunchFailed
-from bench.hosts import agent, facts, processes
-from bench.hosts.cgroups import PREFIX
-from bench.hosts.link import Link
-from bench.records.cluster import Owner
-from bench.records.results import Machine
-from bench.records.study import Shape
+from bench.hosts.agent import program
+from bench.hosts.channel import AgentChannel, Timeouts
+from bench.hosts.login import Address, known_keys, readable, refusal, ssh_errors
 
-PIECE = 1 << 18  # bytes of a file in one request
-BESIDE = "BENCHCAST_BESIDE"  # as processes.HOST, of what is not the host's own work
+if TYPE_CHECKING:
+    import asyncssh
+
+KEEPALIVES = 3  # unanswered ones until a connection is cut
 FULL = 1 << 20  # bytes: a disk that has fewer left is full
-LOOKS = (0.05, 0.5)  # seconds between looks at a process: at first, and later
-_FIND = (
-    "import importlib.util,os,sys;s=importlib.util.find_spec(sys.argv[1]);"
-    "print(os.path.dirname(s.origin) if s and s.origin else '')"
-)
+AT_ONCE = 8  # files that travel at a time
+
+_T = TypeVar("_T")
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
 
 
-def owner_value(owner: Owner) -> str:
-    """Return what ``BENCHCAST_OWNER`` holds for this owner."""
-    return f"{owner.study}/{owner.session}/{owner.cluster}"
+def in_loop(work: Coroutine[Any, Any, _T], timeout: float | None) -> _T:
+    """Run a coroutine in the loop's thread; TimeoutError when it takes longer (None: it ends)."""
+    future = asyncio.run_coroutine_threadsafe(work, _running())
+    try:
+        return future.result(timeout)
+    except FutureTimeout as error:
+        future.cancel()
+        raise TimeoutError from error
 
 
-class SshProcess:
-    """A process over there, known by pid and start time; it outlives connections.
-
-    A host that is lost cannot be asked to end it: ``kill`` returns, and the next ``cleanup``
-    finds what is left by its mark.
-    """
-
-    def __init__(self, link: Link, known: Sequence[object], output: Path, mark: str) -> None:
-        """Follow a process; ``known`` is what the agent said when it started it."""
-        self.output = output
-        self._known = list(known)
-        self._link = link
-        self._mark = mark
-        self._code: int | None = None
-        self._full = False  # the disk, when it failed
-
-    def read(self, offset: int = 0) -> bytes:
-        """Return its output from ``offset`` on."""
-        pieces = read_pieces(self._link, str(self.output), offset)
-        return b"".join(pieces)
-
-    def poll(self) -> int | None:
-        """Return the exit code, or None while it runs.
-
-        HostLost when nobody answers, and when it failed on a full disk: its last words are not
-        in its output then, and its exit code may be unknown.
-        """
-        if self._code is None:
-            self._code = self._link.call("poll", known=self._known, output=str(self.output))
-            if self._code:
-                self._full = self._link.call("folder", path=str(self.output.parent)) < FULL
-        if self._full:
-            what = f"host {self._link.address.name}: {os.strerror(errno.ENOSPC)}"
-            raise HostLost(f"{what}: what was written there is lost", remedy="free space there")
-        return self._code
-
-    def wait(self, timeout: float) -> int | None:
-        """Wait at most ``timeout`` seconds for the exit code."""
-        deadline = time.monotonic() + timeout
-        pause = LOOKS[0]
-        while (code := self.poll()) is None and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(pause, left))
-            pause = min(LOOKS[1], pause * 1.5)
-        return code
-
-    def kill(self) -> None:
-        """End everything with its mark."""
-        try:
-            end(self._link, {processes.PROCESS: self._mark})
-            self.poll()
-        except HostLost:
-            self._code = agent.LOST if self._code is None else self._code
+def _running() -> asyncio.AbstractEventLoop:
+    """Return the loop; its thread starts with the first use and ends with the process."""
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="bench-ssh", daemon=True).start()
+        return _loop
 
 
-class SshHost:
-    """A worker's or driver's place on a machine that is reached by SSH.
+class SshChannel(AgentChannel):
+    """A connection to one host, with the agent at its other end."""
 
-    ``python`` is the interpreter that the engines' programs run on, the agent's unless one was
-    built; ``cache`` is the folder of things that are named by their digest, nobody's.
-    """
-
-    def __init__(self, link: Link, root: Path, address: str, owner: Owner, index: int) -> None:
-        """Take the marked folder ``work/<mark>/<index>`` of ``root``, which exists."""
-        self.link = link
+    def __init__(self, address: Address, timeouts: Timeouts | None = None) -> None:
+        """Keep the address; its ``unreachable_after`` bounds the timeouts."""
+        super().__init__(_bounded(timeouts or Timeouts(), address.unreachable_after))
         self.address = address
-        self.owner = owner
-        self.index = index
-        self.python = str(link.told["python"])
-        self.folder = root / "work" / owner.mark / str(index)
-        self.cache = root / "cache"
-        self._machine = facts.as_machine(link.told)
-        self._group: list[str] = []  # its control group's folders
-        self._limited = False
-        self._numbers = itertools.count(1)
-        self._names: set[str] = set()
-        self._outputs: list[str] = []
-        self._temporary = str(self.folder / "tmp")
+        self.name = address.name
+        self.label = f"host {address.name}"
+        self.lost = ""  # why, once it is lost
+        self._aborts = 0
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._agent: asyncssh.SSHClientProcess[bytes] | None = None
+        self._sftp: asyncssh.SFTPClient | None = None
 
-    @property
-    def name(self) -> str:
-        """The address as the study writes it."""
-        return self.link.address.name
-
-    @property
-    def marks(self) -> dict[str, str]:
-        """The environment by which this host's processes are known."""
-        return {processes.OWNER: owner_value(self.owner), processes.HOST: str(self.index)}
-
-    @property
-    def _beside(self) -> dict[str, str]:
-        """The environment by which what was started beside its work is known."""
-        return {processes.OWNER: owner_value(self.owner), BESIDE: str(self.index)}
-
-    def machine(self) -> Machine:
-        """Return the machine's facts."""
-        return self._machine
-
-    def free_ports(self, count: int) -> list[int]:
-        """Return ``count`` ports that were free over there just now."""
-        return list(self.link.call("ports", count=count))
-
-    def run(self, argv: Sequence[str], timeout: float = 60.0) -> tuple[int, str]:
-        """Run a short command; return its exit code and output."""
-        code, text = self.link.call("run", timeout=timeout + 15, argv=list(argv), seconds=timeout)
-        return int(code), str(text)
-
-    def package(self, name: str) -> Path | None:
-        """Return the folder of a package that the Python over there has, or None."""
-        if self.python == self.link.told["python"]:
-            found = self.link.call("package", name=name)
-            return Path(found) if found is not None else None
-        code, text = self.run([self.python, "-I", "-c", _FIND, name])
-        return Path(text.strip()) if code == 0 and text.strip() else None
-
-    def variable(self, name: str) -> str | None:
-        """Return an environment variable as a login by SSH has it."""
-        code, text = self.run(["printenv", name])
-        return text.rstrip("\n") if code == 0 else None
-
-    def ask(self, url: str) -> str | None:
-        """Return the body of an HTTP answer as the host gets it."""
-        answer: str | None = self.link.call("ask", url=url)
-        return answer
-
-    def limit(self, shape: Shape) -> None:
-        """Hold processes spawned from now on to ``shape.cpu_limit``; else only count their CPU."""
-        reason = self.link.call("quotas")
-        if shape.cpu_limit is not None and reason is not None:
-            raise LaunchFailed(
-                f"cpu_limit = {shape.cpu_limit:g} cannot be held on host {self.name}: {reason}",
-                remedy="drop cpu_limit, or log in as a user who may write control groups",
-            )
-        self._limited = shape.cpu_limit is not None
-        if reason is None:
-            self._group = self._group_of(shape.cpu_limit)
-
-    def _group_of(self, cores: float | None) -> list[str]:
-        """Make the host's control group, or the one that there is already hold other cores."""
-        if self._group:
-            self.link.call("change", folders=self._group, cores=cores)
-            return self._group
-        name = f"{PREFIX}{self.owner.mark}.{self.index}"
-        return list(self.link.call("limit", name=name, cores=cores))
-
-    def put(self, source: Path, path: str) -> Path:
-        """Copy a file to ``path`` below the host's folder; its bytes travel once a digest."""
-        target = self.folder / path
-        if ".." in target.parts or not target.is_relative_to(self.folder):
-            raise LaunchFailed(f"{path!r} leaves the host's folder", remedy="use a path below it")
-        data = source.read_bytes()
-        fresh = f"{target}.arriving"
-        known, kept = hashlib.sha256(data).hexdigest(), str(self.cache / "files")
-        place = functools.partial(
-            self.link.call, "place", target=str(target), cache=kept, digest=known
-        )
-        try:
-            if not place():
-                write(self.link, data, fresh)
-                place(fresh=fresh)
-        except OSError as error:
-            raise unwritable(self.link, target.name, error) from error
-        return target
-
-    def get(self, path: Path, target: Path) -> None:
-        """Copy a file or a folder of the host to ``target`` here."""
-        names = self.link.call("files", path=str(path))
-        if names is None:
-            _fetch(self.link, str(path), target)
-            return
-        target.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            _fetch(self.link, str(path / name), target / name)
-
-    def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> SshProcess:
-        """Start a process in a session of its own; its output goes to ``<name>.log``."""
-        process = self._start(name, argv, env, self.marks, self._group)
-        self._outputs.append(str(process.output))
-        return process
-
-    def throttled(self) -> float | None:
-        """Return the seconds that quotas around the host's own group took, where it is known."""
-        if self._limited:
-            return None
-        try:
-            seconds: float | None = self.link.call("throttled")
-        except HostLost:
-            return None
-        return seconds
-
-    def beside(self, name: str, argv: Sequence[str]) -> SshProcess:
-        """Start a process that is not the host's work: its CPU time is nobody's."""
-        return self._start(name, argv, {}, self._beside, [])
-
-    def _start(
-        self,
-        name: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        marks: Mapping[str, str],
-        group: Sequence[str],
-    ) -> SshProcess:
-        number = next(self._numbers)
-        output = self.folder / f"{name}.log"
-        if name in self._names:
-            output = self.folder / f"{name}.{number}.log"
-        self._names.add(name)
-        mark = f"{self.owner.mark}.{self.index}.{number}"
-        full = {"TMPDIR": self._temporary, "SPARK_LOCAL_DIRS": self._temporary, **env}
-        full |= {**marks, processes.PROCESS: mark}
-        try:
-            known = self.link.call(
-                "spawn",
-                argv=list(argv),
-                env=full,
-                cwd=str(self.folder),
-                output=str(output),
-                group=list(group),
-            )
-        except OSError as error:
-            what = f"{Path(argv[0]).name} did not start on host {self.name}: {error.strerror}"
-            raise LaunchFailed(what) from error
-        return SshProcess(self.link, known, output, mark)
-
-    def cpu_seconds(self) -> float | None:
-        """Return its group's CPU time, else that of living and ended processes, if known."""
-        if not self._group and not self._outputs:
-            return None
-        try:
-            seconds: float | None = self.link.call(
-                "cpu", marks=self.marks, outputs=self._outputs, group=self._group
-            )
-        except HostLost:
-            return None
-        return seconds
+    def connect(self) -> None:
+        """Try once to be connected; raises LaunchFailed that says why not."""
+        with self._lock:
+            self.lost = ""
+            if self._agent is None:
+                self._connect()
 
     def close(self) -> None:
-        """End its processes, remove group and folder; on a lost host all stay, marked.
+        """End the connection; what was started over there goes on."""
+        with self._lock:
+            self._drop()
 
-        LaunchFailed names what would not go.
-        """
-        groups = [self._group] if self._group else []
-        with contextlib.suppress(HostLost):
-            end(self.link, self._beside)
-            end(self.link, self.marks, groups)
-            self._group = []
-            remove(self.link, self.folder)
+    def abort(self) -> None:
+        """Let the call that another thread waits for raise HostLost; later calls connect anew."""
+        self._aborts += 1
+        if (connection := self._connection) is not None:
+            _running().call_soon_threadsafe(connection.abort)
 
-    def leave(self) -> None:
-        """Remove the marked folder when no other host of the owner is in it."""
-        with contextlib.suppress(HostLost):
-            remove(self.link, self.folder.parent, "vacate")
+    def send(self, source: Path, target: str) -> None:
+        """Copy a file there, whole; OSError or HostLost."""
 
+        async def work(sftp: asyncssh.SFTPClient, moved: Callable[..., None]) -> None:
+            await sftp.makedirs(posixpath.dirname(target), exist_ok=True)
+            await sftp.put(str(source), target, follow_symlinks=True, progress_handler=moved)
 
-def end(link: Link, marks: Mapping[str, str], groups: Sequence[Sequence[str]] = ()) -> None:
-    """End all that carries the marks or is in the groups over there, and remove the groups.
+        self._transfer(work, target)
 
-    A group is the list of its folders. LaunchFailed names what would not die.
-    """
-    limit = agent.LIMIT + 15
-    try:
-        left = link.call("end", marks=dict(marks), groups=list(groups), timeout=limit)
-    except OSError as error:
-        what = f"host {link.address.name}: what runs there cannot be ended: {error.strerror}"
-        raise LaunchFailed(what, remedy="look at it there") from error
-    if left:
-        raise LaunchFailed(
-            f"host {link.address.name}: {len(left)} processes did not end within"
-            f" {agent.LIMIT:g} s of SIGKILL",
-            remedy="look at them with ps; one in state D waits for a disk or network share",
+    def fetch(self, files: Sequence[tuple[str, Path]]) -> None:
+        """Copy files from there, each to its place here; OSError or HostLost."""
+
+        async def work(sftp: asyncssh.SFTPClient, moved: Callable[..., None]) -> None:
+            turn = asyncio.Semaphore(AT_ONCE)
+
+            async def one(source: str, target: Path) -> None:
+                async with turn:
+                    await sftp.get(
+                        source, str(target), follow_symlinks=True, progress_handler=moved
+                    )
+                    moved()
+
+            ended = await asyncio.gather(*(one(*pair) for pair in files), return_exceptions=True)
+            for error in filter(None, ended):
+                raise error
+
+        for _, target in files:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        self._transfer(work)
+
+    def read(self, path: str, offset: int = 0) -> bytes:
+        """Return a file's bytes from ``offset`` on."""
+
+        async def work(sftp: asyncssh.SFTPClient, _: Callable[..., None]) -> bytes:
+            async with sftp.open(path, "rb") as file:
+                size = ((await file.stat()).size or 0) - offset
+                data: bytes = await file.read(size, offset) if size > 0 else b""
+                return data
+
+        return self._transfer(work)
+
+    def put(self, source: Path, target: str, cache: str) -> None:
+        """Copy a file there; ``cache`` keeps it by its digest, so that it travels once."""
+        with source.open("rb") as file:
+            known = hashlib.file_digest(file, "sha256").hexdigest()
+        copy = functools.partial(
+            self.call, "copy_from_cache", cache=cache, digest=known, target=target
         )
+        if not copy():
+            fresh = f"{target}.arriving"
+            self.send(source, fresh)
+            copy(fresh=fresh)
 
+    def _transfer(
+        self,
+        work: Callable[[asyncssh.SFTPClient, Callable[..., None]], Coroutine[Any, Any, _T]],
+        target: str = "",
+    ) -> _T:
+        """Do work with files, again where the connection was lost; ``target`` is written there."""
+        import asyncssh
 
-def remove(link: Link, folder: Path, op: str = "remove") -> None:
-    """Remove a folder over there, or ``vacate`` it; LaunchFailed says why it cannot be."""
-    try:
-        link.call(op, path=str(folder))
-    except OSError as error:
-        what = f"host {link.address.name}: a marked folder cannot be removed: {error.strerror}"
-        raise LaunchFailed(what, remedy="look at it there, then run benchcast cleanup") from error
+        with self._lock:
+            try:
+                return self._persist(
+                    lambda: in_loop(self._moving(work), None), self.timeouts.answer
+                )
+            except asyncssh.SFTPNoSuchFile as error:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+            except asyncssh.SFTPPermissionDenied as error:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from error
+            except asyncssh.SFTPError as error:
+                if target and self.call("free", path=posixpath.dirname(target)) < FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+                raise OSError(errno.EIO, error.reason) from error
 
+    async def _moving(
+        self, work: Callable[[asyncssh.SFTPClient, Callable[..., None]], Coroutine[Any, Any, _T]]
+    ) -> _T:
+        """Do the work as long as bytes arrive: TimeoutError when none do for too long."""
+        limit = self.timeouts.answer
+        moved = [0]
 
-def write(link: Link, data: bytes, path: str) -> None:
-    """Write a file over there, in pieces that can be repeated."""
-    for offset in range(0, max(1, len(data)), PIECE):
-        piece = base64.b64encode(data[offset : offset + PIECE]).decode("ascii")
+        def progress(*_: object) -> None:
+            moved[0] += 1
+
+        async def whole() -> _T:
+            return await work(await self._file_server(), progress)
+
+        task = asyncio.ensure_future(whole())
+        while not task.done():
+            before = moved[0]
+            await asyncio.wait({task}, timeout=limit)
+            if not task.done() and moved[0] == before:
+                task.cancel()
+                raise TimeoutError
+        return task.result()
+
+    async def _file_server(self) -> asyncssh.SFTPClient:
+        """Return the connection's SFTP client; LaunchFailed where the host offers none."""
+        import asyncssh
+
+        assert self._connection is not None
+        if self._sftp is None:
+            try:
+                self._sftp = await self._connection.start_sftp_client()
+            except asyncssh.ChannelOpenError as error:
+                if self._connection.is_closed():
+                    raise
+                raise LaunchFailed(
+                    f"{self.label}: its SSH server offers no SFTP",
+                    remedy="add to its sshd_config: Subsystem sftp internal-sftp",
+                ) from error
+        return self._sftp
+
+    def _ask(self, request: bytes, timeout: float) -> dict[str, Any]:
+        with self._lock:
+            return self._persist(lambda: self._exchange(request, timeout), timeout)
+
+    def _persist(self, work: Callable[[], _T], timeout: float) -> _T:
+        """Do what needs the connection; one that drops is opened again until the host is lost."""
+        if self.lost:
+            raise HostLost(self.lost)
+        deadline = time.monotonic() + self.timeouts.lost
+        aborts = self._aborts
+        while True:
+            try:
+                return self._attempt(work, timeout)
+            except HostLost as error:
+                if self.lost:
+                    raise
+                why = error.what
+            if self._aborts != aborts:
+                raise HostLost(f"{self.label}: it is not waited for any more")
+            if time.monotonic() > deadline:
+                self.lost = why
+                raise HostLost(why)
+            time.sleep(0.5)
+
+    def _attempt(self, work: Callable[[], _T], timeout: float) -> _T:
+        """Do it once; HostLost where the connection failed, which is dropped then."""
         try:
-            link.call("write", path=path, data=piece, offset=offset)
+            self._open()
+            return work()
+        except TimeoutError as error:
+            self._drop()
+            raise HostLost(f"{self.label} did not answer for {timeout:g} s") from error
+        except _dropped() as error:
+            if _is_answer(error):
+                raise
+            self._drop()
+            raise HostLost(f"{self.label}: the connection was cut") from error
+        except BaseException:
+            self._drop()  # the answer to an interrupted request must not answer the next
+            raise
+
+    def _open(self) -> None:
+        """Connect, unless it is connected; a host that let us in before and refuses now is lost."""
+        if self._agent is not None:
+            return
+        try:
+            self._connect()
+        except HostLost:
+            raise
+        except LaunchFailed as error:
+            if not self.peer:
+                raise
+            self.lost = error.what
+            raise HostLost(error.what, remedy=error.remedy) from error
+
+    def _exchange(self, request: bytes, timeout: float) -> dict[str, Any]:
+        process = self._agent
+        assert process is not None
+
+        async def ask() -> bytes:
+            process.stdin.write(request)
+            line: bytes = await process.stdout.readline()
+            return line
+
+        line = in_loop(ask(), timeout)
+        if not line.endswith(b"\n"):
+            raise EOFError
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _connect(self) -> None:
+        """Log in and start the agent; HostLost where trying again may help, else LaunchFailed."""
+        limit = self.timeouts.connect
+        try:
+            connection, process, self.greeting = in_loop(self._login(limit), limit + 5)
+        except TimeoutError as error:
+            raise HostLost(f"{self.label} does not answer within {limit:g} s") from error
+        except UnicodeError as error:  # of the encoding that names of hosts have
+            what = f"{self.label}: this is no address: a part of it is empty or too long"
+            raise LaunchFailed(what, remedy="write the host's address as ssh takes it") from error
         except OSError as error:
-            raise unwritable(link, Path(path).name, error) from error
+            why = error.strerror or str(error)
+            raise HostLost(f"{self.label} cannot be reached: {why}") from error
+        except ssh_errors() as error:
+            raise refusal(self.label, error) from error
+        self._connection, self._agent = connection, process
+        self.peer = str(connection.get_extra_info("peername")[0])
+
+    async def _login(
+        self, limit: float
+    ) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
+        import asyncssh
+
+        known = self.address
+        options: dict[str, Any] = {"username": known.user} if known.user else {}
+        if known.key is not None:
+            readable(known.key, f"{self.label}: key")
+            options |= {"client_keys": [str(known.key)], "agent_path": None}
+            options |= {"passphrase": known.passphrase}
+        connection = await asyncio.wait_for(
+            asyncssh.connect(
+                known.target or known.name,
+                known.port,
+                known_hosts=known_keys(known),
+                host_key_alias=known.alias,
+                config=None,
+                keepalive_interval=self.timeouts.keepalive,
+                keepalive_count_max=KEEPALIVES,
+                login_timeout=limit,
+                **options,
+            ),
+            limit,
+        )
+        try:
+            process, greeting = await asyncio.wait_for(self._boot(connection), limit)
+            return connection, process, greeting
+        except BaseException:
+            connection.abort()
+            raise
+
+    async def _boot(
+        self, connection: asyncssh.SSHClientConnection
+    ) -> tuple[asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
+        """Send the agent; it greets with its facts."""
+        import shlex
+
+        python = self.address.python
+        command = f"exec {shlex.quote(python)} -I -u -c {shlex.quote(program.BOOT)}"
+        process = await connection.create_process(command, encoding=None)
+        process.stdin.write(program.message())
+        if not (greeting := await process.stdout.readline()):
+            text = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
+            raise LaunchFailed(
+                f"{self.label}: {python} does not run: {text}",
+                remedy="set python = the path of an interpreter over there",
+            )
+        return process, json.loads(greeting)["ok"]
+
+    def _drop(self) -> None:
+        connection, self._connection, self._agent = self._connection, None, None
+        self._sftp = None
+        if connection is not None:
+            _running().call_soon_threadsafe(connection.abort)
 
 
-def unwritable(link: Link, name: str, error: OSError) -> LaunchFailed:
-    """Return what to raise when a file cannot be written over there."""
-    what = f"host {link.address.name}: {name} cannot be written: {error.strerror}"
-    return LaunchFailed(what, remedy="free space there, or say another folder")
+def _bounded(timeouts: Timeouts, limit: float | None) -> Timeouts:
+    """Return timeouts for a host that is lost after ``limit`` seconds."""
+    if limit is None:
+        return timeouts
+    return Timeouts(
+        connect=min(timeouts.connect, limit),
+        answer=timeouts.answer,
+        lost=limit,
+        keepalive=min(timeouts.keepalive, limit / KEEPALIVES),
+    )
 
 
-def read_pieces(link: Link, path: str, offset: int) -> list[bytes]:
-    """Return a file's bytes from ``offset`` on, as far as they are written."""
-    pieces: list[bytes] = []
-    while True:
-        piece = base64.b64decode(link.call("read", path=path, offset=offset, size=PIECE))
-        pieces.append(piece)
-        offset += len(piece)
-        if len(piece) < PIECE:
-            return pieces
+def _is_answer(error: Exception) -> bool:
+    """Return whether an error is the file server's answer: the connection is as it was."""
+    import asyncssh
+
+    lost = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
+    return isinstance(error, asyncssh.SFTPError) and not isinstance(error, lost)
 
 
-def _fetch(link: Link, source: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
-        offset = 0
-        while piece := base64.b64decode(link.call("read", path=source, offset=offset, size=PIECE)):
-            file.write(piece)
-            offset += len(piece)
+def _dropped() -> tuple[type[Exception], ...]:
+    return (ConnectionError, EOFError, *ssh_errors())

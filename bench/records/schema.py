@@ -71,7 +71,17 @@ class _File1:
         study = line["study"]
         self._environments = {entry["name"]: entry for entry in study["environments"]}
         self._cases = {_place(case): case for case in study.get("cases", [])}
-        return {**line, "schema": 2, "study": {**study, "cases": []}}
+        environments = [
+            {
+                "name": entry["name"],
+                "kind": entry["kind"],
+                "settings": entry.get("settings", {}),
+                "keyed": _keyed(entry),
+            }
+            for entry in study["environments"]
+        ]
+        kept = {**study, "cases": [], "environments": environments}
+        return {**line, "schema": 2, "study": kept}
 
     def run(self, line: Raw) -> Iterator[Raw]:
         """Yield the run, and its case before it where no run had it yet."""

@@ -10,27 +10,15 @@ from bench.analysis.study_types import StudyAnalysis
 from bench.errors import StorageFailed
 
 
-def write(overview: StudyAnalysis, folder: Path) -> Path:
+def write(analysis: StudyAnalysis, folder: Path) -> Path:
     """Write the report into ``folder`` and return its page, ``index.html``.
 
-    Beside it lie ``report.md``, ``runs.csv``, ``cells.csv`` and ``figures/*.svg|png``; a file is
+    Beside it lie ``report.md``, the sections' tables as CSV and ``figures/*.svg|png``; a file is
     replaced as a whole. StorageFailed where the folder cannot be written.
     """
-    from bench.report import figures, markdown, page, tables
-
-    drawn = figures.draw(overview)
-    files: dict[str, bytes] = {
-        "runs.csv": tables.runs(overview).encode(),
-        "cells.csv": tables.cells(overview).encode(),
-        "report.md": markdown.render(overview, drawn).encode(),
-    }
-    for one in drawn:
-        files[f"figures/{one.name}.svg"] = one.svg.encode()
-        files[f"figures/{one.name}.png"] = one.png
-    files["index.html"] = page.render(overview, drawn).encode()  # last: it speaks of the others
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
+        for name, content in _files(analysis).items():
             _replace(folder / name, content)
     except OSError as error:
         raise StorageFailed(
@@ -38,6 +26,26 @@ def write(overview: StudyAnalysis, folder: Path) -> Path:
             remedy="choose another folder, or make room in it",
         ) from error
     return folder / "index.html"
+
+
+def _files(analysis: StudyAnalysis) -> dict[str, bytes]:
+    """Return the content of every file by its name, the page last: it speaks of the others."""
+    from bench.report import figures, markdown, page
+    from bench.report.sections import SECTIONS
+
+    drawn = figures.draw(analysis)
+    files = {
+        f"{table.name}.csv": table.csv().encode()
+        for section in SECTIONS
+        if section.applies(analysis)
+        for table in section.tables(analysis)
+        if table.name
+    }
+    files["report.md"] = markdown.render(analysis, drawn).encode()
+    for one in drawn:
+        files[f"figures/{one.name}.svg"] = one.svg.encode()
+        files[f"figures/{one.name}.png"] = one.png
+    return {**files, "index.html": page.render(analysis, drawn).encode()}
 
 
 def _replace(path: Path, content: bytes) -> None:

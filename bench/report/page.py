@@ -1,35 +1,37 @@
-"""The report as one self-contained page, from a template that escapes everything by itself."""
+"""The report as one self-contained page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.analysis.study_types import StudyAnalysis
-from bench.report import caveats, format
-from bench.report.figures import Figure
+from bench.report import html
+from bench.report.answer import answer, counts
+from bench.report.charts.figures import Figure
+from bench.report.sections import SECTIONS
+from bench.text import plural
+
+SHOWN = 8  # sentences of the answer, before the reader asks for more
 
 
-def render(overview: StudyAnalysis, figures: Sequence[Figure] = ()) -> str:
+def render(analysis: StudyAnalysis, figures: Sequence[Figure] = ()) -> str:
     """Return the page: no script, no font, no picture from anywhere else."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=PackageLoader("bench.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    curves = {curve.id: curve for curve in overview.curves}
-    points = {(c.id, point.workers): point for c in overview.curves for point in c.points}
-    return environment.get_template("report.html.j2").render(
-        o=overview,
-        w=format,
-        t=caveats,
-        curves=curves,
-        points=points,
-        figures=list(dict.fromkeys(name for row in overview.runs for name in row.figures)),
-        pictures=[(one, Markup(one.inline)) for one in figures],
-        cells={cell.id: cell for cell in overview.cells},
+    contents: list[tuple[str, str]] = []
+    parts: list[str] = []
+    for section in SECTIONS:
+        if section.applies(analysis):
+            own = [figure for figure in figures if figure.section == section.name]
+            contents += [(section.name, section.nav)] if section.nav else []
+            contents += [(f"figure-{figure.name}", figure.title) for figure in own]
+            parts.append(section.html(analysis, own))
+    sentences = answer(analysis)
+    return html.render(
+        "page.html.j2",
+        title=analysis.title,
+        counts=counts(analysis),
+        sentences=sentences[:SHOWN],
+        more=sentences[SHOWN:],
+        more_label=plural(len(sentences) - SHOWN, "more sentence"),
+        contents=contents,
+        parts=[part for part in parts if part],
     )

@@ -1,73 +1,64 @@
-"""Results for the terminal: rich tables for people, aligned plain text where it is none."""
+"""Results for the terminal: what every section has to say there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.analysis.attribution.attribution import Attribution
+from bench.analysis.attribution.attribution import Attribution, Part
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Run
-from bench.report import caveats, format
+from bench.report import format
+from bench.report.answer import answer, counts, remarks
+from bench.report.sections import SECTIONS
+from bench.report.tables import Column, Row, Table
 from bench.text import plural
 from bench.units import format_moment
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.panel import Panel
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-_HEAD = (
-    "curve",
-    "workers",
-    "n",
-    "failed",
-    "time",
-    "interval",
-    "CV",
-    "wall / CPU",
-    "speed-up",
-    "efficiency",
+PARTS = (
+    Column[Part](title="part", of=lambda p: p.name),
+    Column[Part](
+        title="time", of=lambda p: p.seconds, text=lambda p: format.seconds(p.seconds), number=True
+    ),
+    Column[Part](
+        title="share", of=lambda p: p.share, text=lambda p: format.percent(p.share), number=True
+    ),
+    Column[Part](title="what it is", of=lambda p: p.text),
 )
 
 
-def summary_table(overview: StudyAnalysis) -> Table:
-    """Return the cells as a table."""
+def print_analysis(analysis: StudyAnalysis, console: Console) -> None:
+    """Print the sections' tables, the answer in sentences, and what to keep in mind with it."""
+    from rich.text import Text
+
+    for section in SECTIONS:
+        for table in section.tables(analysis) if section.applies(analysis) else ():
+            if table.rows and table.shown("terminal"):
+                console.print(rich_table(table))
+    for sentence in (f"{counts(analysis)}.", *answer(analysis), *remarks(analysis)):
+        console.print(Text(sentence), soft_wrap=not console.is_terminal)
+
+
+def rich_table(table: Table[Row]) -> RichTable:
+    """Return a table for the terminal; bad news are red."""
     from rich import box
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = Table(title=Text(overview.title), box=box.SIMPLE_HEAD, title_justify="left")
-    for name in _HEAD:
-        table.add_column(name, justify="left" if name == "curve" else "right")
-    for row in _rows(overview):
-        style = "red" if row[3] != "0" else ""
-        table.add_row(*(Text(cell) for cell in row), style=style)
-    return table
-
-
-def summary_text(overview: StudyAnalysis) -> str:
-    """Return title, cells, the answer and the verdict as plain text."""
-    lines = [overview.title, format.counts(overview), "", *_aligned([_HEAD, *_rows(overview)]), ""]
-    return "\n".join([*lines, *_answer(overview)]) + "\n"
-
-
-def show(overview: StudyAnalysis, console: Console) -> None:
-    """Print the overview to a console: a table with the answer on a terminal, else plain text."""
-    from rich.text import Text
-
-    if not console.is_terminal:
-        console.file.write(summary_text(overview))
-        return
-    console.print(summary_table(overview))
-    for line in _answer(overview):
-        console.print(Text(line))
-
-
-def _answer(overview: StudyAnalysis) -> list[str]:
-    """Return the answer, the verdict and what weakens them."""
-    verdict = format.equality(overview.verdicts)
-    return [*format.headline(overview), verdict, *caveats.sentences(overview)]
+    shown = RichTable(title=Text(table.title), box=box.SIMPLE_HEAD, title_justify="left")
+    columns = table.shown("terminal")
+    for column in columns:
+        shown.add_column(column.title, justify="right" if column.number else "left")
+    for row in table.rows:
+        bad = table.alert is not None and table.alert(row)
+        cells = (Text(column.write(row)) for column in columns)
+        shown.add_row(*cells, style="red" if bad else "")
+    return shown
 
 
 def run_panel(run: Run) -> Panel:
@@ -80,49 +71,12 @@ def run_panel(run: Run) -> Panel:
     return Panel(body, title=Text(run.run), subtitle=Text(run.status), border_style=colour)
 
 
-def run_text(run: Run) -> str:
-    """Return one run as plain text."""
-    return "\n".join(_aligned([("run", run.run), ("status", run.status), *_details(run)])) + "\n"
-
-
-def attribution_table(found: Attribution) -> Table:
+def attribution_table(found: Attribution) -> RichTable:
     """Return where a run's work went, the largest part first."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     slots = plural(found.slots, "slot")
+    parts = sorted(found.parts, key=lambda part: -part.seconds)
     title = f"where the work's {format.seconds(found.wall)} on {slots} went"
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("part", "time", "share", ""):
-        table.add_column(name, justify="right" if name in ("time", "share") else "left")
-    for part in sorted(found.parts, key=lambda part: -part.seconds):
-        row = (part.name, format.seconds(part.seconds), format.percent(part.share), part.text)
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _rows(overview: StudyAnalysis) -> list[tuple[str, ...]]:
-    """Return one row a cell."""
-    labels = {curve.id: curve for curve in overview.curves}
-    rows: list[tuple[str, ...]] = []
-    for one in overview.cells:
-        point = next(p for p in labels[one.curve].points if p.workers == one.workers)
-        rows.append(
-            (
-                labels[one.curve].label,
-                str(one.workers),
-                str(one.counts.ok),
-                str(one.counts.failed + one.counts.timeout),
-                format.middle(one.seconds, "s"),
-                format.span(one.seconds, "s"),
-                format.percent(one.cv),
-                caveats.work(one),
-                format.middle(point.speedup),
-                format.percent(point.efficiency.mid if point.efficiency else None),
-            )
-        )
-    return rows
+    return rich_table(Table(title=title, columns=PARTS, rows=parts))
 
 
 def _details(run: Run) -> list[tuple[str, str]]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from bench.analysis.study import overview as study_overview
-from bench.analysis.study_types import StudyAnalysis
+from bench.analysis.runs import representatives
+from bench.analysis.runs.grouping import select
+from bench.analysis.runs.types import Terms
+from bench.analysis.study import analyse
+from bench.analysis.study_types import StudyAnalysis, StudyRuns
 from bench.records import identity
 from bench.records.results import (
     Digests,
@@ -27,6 +31,7 @@ from bench.records.results import (
 )
 from bench.records.study import Case, Dataset, EnvironmentSpec, Shape, Study
 from bench.records.values import Scalar
+from bench.report.terminal import print_analysis
 
 ENGINES = {"spark-logreg": "spark", "tensorflow-logreg": "tensorflow"}
 PARAMS: Mapping[str, Scalar] = {"tolerance": 1e-10, "regularization": 0.01, "max_iterations": 500}
@@ -145,12 +150,44 @@ class Maker:
         return msgspec.structs.replace(plain, **changes)
 
 
-def overview(
-    sessions: Sequence[Session], machines: Sequence[Machine], runs: Sequence[Run], **given: Any
+def analysis_of(
+    sessions: Iterable[Session],
+    machines: Iterable[Machine],
+    runs: Iterable[Run],
+    *,
+    cases: Mapping[str, Case] | None = None,
+    planned: Collection[str] | None = None,
+    allow: Collection[str] = (),
+    **files: Any,
 ) -> StudyAnalysis:
-    """Analyse runs of this factory; without a session nothing is known of their cases."""
-    given.setdefault("limits", {TASK: LIMITS})
-    return study_overview(sessions, machines, CASES if sessions else {}, runs, **given)
+    """Return the analysis of these runs; ``files`` are further fields of StudyRuns.
+
+    Without ``cases`` they are this factory's; without a session nothing is known of them.
+    """
+    known = tuple(sessions)
+    cases = cases if cases is not None else (CASES if known else {})
+    data = StudyRuns(
+        selection=select(cases, runs, planned),
+        sessions=known,
+        cases=cases,
+        machines={one.digest: one for one in machines},
+        **{"limits": {TASK: LIMITS}, **files},
+    )
+    return analyse(data, Terms(allow=allow))
+
+
+def drawn_runs(runs: Iterable[Run]) -> list[str]:
+    """Return the ids of the runs whose samples the analysis looks at."""
+    return [run.run for run in representatives.of_curves(select(CASES, runs).lines)]
+
+
+def printed(analysis: StudyAnalysis) -> str:
+    """Return what ``report`` prints where it is no terminal."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    print_analysis(analysis, Console(file=out, width=160))
+    return out.getvalue()
 
 
 def failed(run: Run, reason: str = "executor lost", status: str = "failed") -> Run:

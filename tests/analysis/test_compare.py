@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from bench.analysis.comparison.types import Verdict
-from bench.analysis.study import representatives
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Run, Vector
 from bench.records.study import Case, Dataset, Shape
@@ -16,10 +15,10 @@ from tests.analysis import factory
 from tests.analysis.factory import (
     QUALITY,
     Maker,
+    analysis_of,
     case,
     digest,
     failed,
-    overview,
     samples,
     session,
     study,
@@ -29,13 +28,13 @@ SPARK, TF = "spark-logreg", "tensorflow-logreg"
 
 
 def of(left: Case, right: Case, **changes: Any) -> tuple[StudyAnalysis, Verdict]:
-    """Return the overview and verdict of two cases with two runs each; ``changes`` to right's."""
+    """Return the analysis and verdict of two cases with two runs each; ``changes`` to right's."""
     make = Maker()
     runs = [make.run(left, 10.0 + i, i) for i in range(2)]
     other = [make.run(right, 5.0 + i, i) for i in range(2)]
     runs += [msgspec.structs.replace(run, **_changed(run, changes)) for run in other]
-    found = overview([session([left, right])], [], runs)
-    return found, next(v for v in found.verdicts if v.scope == "across")
+    found = analysis_of([session([left, right])], [], runs)
+    return found, next(v for v in found.comparison.verdicts if v.scope == "across")
 
 
 def _changed(run: Run, changes: dict[str, Any]) -> dict[str, Any]:
@@ -54,8 +53,8 @@ def test_equal_work_is_comparable_and_gives_a_ratio() -> None:
     assert verdict.comparable is True
     assert verdict.reasons == ()
     assert {check.name for check in verdict.checks} == {"objective", "auc"}
-    assert [one.workers for one in found.ratios] == [1]
-    assert found.ratios[0].ratio.mid == pytest.approx((5 * 6 / 110) ** 0.5)
+    assert [one.workers for one in found.comparison.ratios] == [1]
+    assert found.comparison.ratios[0].ratio.mid == pytest.approx((5 * 6 / 110) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_difference_of_the_runs_is_named(name: str, changes: dict[str, Any]) -
     against = [one.name for one in verdict.differences if not one.allowed]
     assert against == [name]
     assert any(name in reason for reason in verdict.reasons)
-    assert found.ratios == ()
+    assert found.comparison.ratios == ()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_without_quality_nothing_is_proven() -> None:
     found, verdict = of(case(SPARK), case(TF), quality=None)
     assert verdict.comparable is None
     assert any("quality" in reason for reason in verdict.reasons)
-    assert found.ratios == ()
+    assert found.comparison.ratios == ()
 
 
 def test_the_factor_under_study_is_allowed_but_its_model_is_not() -> None:
@@ -141,22 +140,22 @@ def test_coefficients_of_one_workload_must_agree_over_worker_counts() -> None:
     moved = Vector(count=3, norm=2.0, projections=(0.5, -0.25 + 4e-9))
     bent = factory.quality(vector=moved)
     runs = [make.run(cases[0], 10.0), make.run(cases[1], 6.0, quality=bent)]
-    found = overview([session(cases)], [], runs)
-    assert [one.name for one in found.verdicts[0].differences] == ["vector"]
-    assert found.verdicts[0].comparable is False
+    found = analysis_of([session(cases)], [], runs)
+    assert [one.name for one in found.comparison.verdicts[0].differences] == ["vector"]
+    assert found.comparison.verdicts[0].comparable is False
 
 
-def test_the_overview_finds_the_known_truth() -> None:
+def test_the_analysis_finds_the_known_truth() -> None:
     sessions, machines, runs = study(repeats=9, counts=(1, 2, 4))
-    chosen = representatives(factory.CASES, runs)
-    found = overview(sessions, machines, runs, samples={run: samples() for run in chosen})
-    assert [curve.label for curve in found.curves] == [SPARK, TF]
-    for curve, gain in zip(found.curves, (1.3, 1.7), strict=True):
+    chosen = factory.drawn_runs(runs)
+    found = analysis_of(sessions, machines, runs, samples={run: samples() for run in chosen})
+    assert [curve.label for curve in found.scaling.curves] == [SPARK, TF]
+    for curve, gain in zip(found.scaling.curves, (1.3, 1.7), strict=True):
         for point in curve.points[1:]:
             assert point.speedup is not None
-            assert point.speedup.mid == pytest.approx(gain ** (point.workers // 2), rel=0.06)
+            assert point.speedup.mid == pytest.approx(gain ** (point.cell.workers // 2), rel=0.06)
             assert point.efficiency is not None
-            assert point.efficiency.mid == pytest.approx(point.speedup.mid / point.workers)
+            assert point.efficiency.mid == pytest.approx(point.speedup.mid / point.cell.workers)
             assert point.ideal is not None
     assert {one.run for one in found.utilization} == set(chosen)
     assert None in found.utilization[0].series[0].cpu
@@ -166,9 +165,9 @@ def test_the_overview_finds_the_known_truth() -> None:
 def test_only_the_latest_ok_run_of_a_cell_counts() -> None:
     make, one = Maker(), case()
     runs = [make.run(one, 10.0), make.run(one, 20.0), failed(make.run(one, 1.0))]
-    found = overview([session([one])], [], runs)
-    assert found.cells[0].seconds is not None
-    assert found.cells[0].seconds.mid == 20.0
+    found = analysis_of([session([one])], [], runs)
+    assert found.scaling.points[0].cell.seconds is not None
+    assert found.scaling.points[0].cell.seconds.mid == 20.0
     assert [row.counted for row in found.runs] == [False, True, False]
     assert found.runs[0].why_not == f"superseded by {runs[1].run}"
 
@@ -176,7 +175,7 @@ def test_only_the_latest_ok_run_of_a_cell_counts() -> None:
 def test_runs_of_other_cells_are_an_earlier_study() -> None:
     make, one = Maker(), case()
     old, new = make.run(one, 30.0, 0), make.run(one, 10.0, 1)
-    found = overview([session([one])], [], [old, new], planned={new.cell.key, digest("open")})
+    found = analysis_of([session([one])], [], [old, new], planned={new.cell.key, digest("open")})
     assert [row.counted for row in found.runs] == [False, True]
     assert "earlier study" in found.runs[0].why_not
     assert any("1 of 2 planned" in line for line in found.unknown)
@@ -188,9 +187,9 @@ def test_an_edited_workload_is_not_pooled_with_its_older_self() -> None:
     assert old.digests is not None
     edited = msgspec.structs.replace(old.digests, bundle=digest("edited"))
     new = make.run(one, 10.0, 1, digests=edited)
-    found = overview([session([one])], [], [old, new])
+    found = analysis_of([session([one])], [], [old, new])
     assert [row.counted for row in found.runs] == [False, True]
 
 
-def test_nothing_is_an_overview_too() -> None:
-    assert overview([], [], []).curves == ()
+def test_nothing_can_be_analysed_too() -> None:
+    assert analysis_of([], [], []).scaling.curves == ()

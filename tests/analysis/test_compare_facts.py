@@ -8,22 +8,22 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.analysis.comparison import interleaving
 from bench.analysis.comparison.types import Verdict
-from bench.analysis.statistics import interleaving
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.results import Machine, Run
 from bench.records.study import Case
-from bench.report import markdown, terminal
+from bench.report import markdown
 from bench.report import page as html
 from tests.analysis import factory
-from tests.analysis.factory import MACHINE, Maker, case, digest, overview, session
+from tests.analysis.factory import MACHINE, Maker, analysis_of, case, digest, session
 
 SPARK, TF = "spark-logreg", "tensorflow-logreg"
 
 
 def across(found: StudyAnalysis) -> Verdict:
     """Return the verdict on the pair."""
-    return next(one for one in found.verdicts if one.scope == "across")
+    return next(one for one in found.comparison.verdicts if one.scope == "across")
 
 
 def pair(
@@ -39,8 +39,8 @@ def pair(
 
 
 def judged(runs: Sequence[Run], *machines: Machine, allow: Sequence[str] = ()) -> StudyAnalysis:
-    """Return the overview of runs of the two example workloads."""
-    return overview([session([case(SPARK), case(TF)])], machines, runs, allow=allow)
+    """Return the analysis of runs of the two example workloads."""
+    return analysis_of([session([case(SPARK), case(TF)])], machines, runs, allow=allow)
 
 
 OTHER = digest("another machine")
@@ -106,7 +106,7 @@ def test_what_a_machine_withheld_is_noted(key: str, name: str, value: float, sai
     noted = {one.name: one for one in across(found).differences}
     assert set(noted) == {name}
     assert (noted[name].right, noted[name].allowed) == (said, True)
-    inner = next(one for one in found.verdicts if one.left == one.right == "curve-2")
+    inner = next(one for one in found.comparison.verdicts if one.left == one.right == TF)
     assert inner.notes == (f"{name}: {said} (median of the runs)",)
     calm = pair(case(SPARK), case(TF), here={"contention": quiet}, contention={key: 0.01})
     assert across(judged(calm)).differences == ()
@@ -129,7 +129,7 @@ def test_conf_is_part_of_what_environments_are_but_not_within_one() -> None:
     plain, tuned = {"spark.io.codec": "lz4"}, {"spark.io.codec": "zstd"}
     there = case(SPARK, environment="there", conf=tuned)
     cases = [case(SPARK, conf=plain), there]
-    verdict = across(overview([session(cases)], [], pair(*cases)))
+    verdict = across(analysis_of([session(cases)], [], pair(*cases)))
     found = [(one.name, one.allowed) for one in verdict.differences]
     assert (found, verdict.comparable) == ([("conf.spark.io.codec", True)], True)
 
@@ -160,12 +160,12 @@ def test_a_difference_is_accepted_by_name_and_said_everywhere(
     assert (verdict.comparable, verdict.accepted, verdict.reasons) == (True, (name,), ())
     note = {one.name: (one.allowed, one.note) for one in verdict.differences}[name]
     assert note == (True, "accepted by the reader")
-    assert [one.accepted for one in found.ratios] == [(name,)]
+    assert [one.accepted for one in found.comparison.ratios] == [(name,)]
     told = f"accepted by the reader: {name}"
-    for page in (html.render(found), markdown.render(found), terminal.summary_text(found)):
+    for page in (html.render(found), markdown.render(found), factory.printed(found)):
         assert told in page
         assert "found the same model on the same data" not in page
-    assert told in terminal.summary_text(found).splitlines()[-1]
+    assert told in factory.printed(found).splitlines()[-1]
 
 
 def test_accepting_one_difference_leaves_the_others() -> None:
@@ -178,8 +178,8 @@ def test_accepting_one_difference_leaves_the_others() -> None:
 def test_a_difference_within_a_curve_is_accepted_too() -> None:
     make, one = Maker(), case()
     runs = [make.run(one, 10.0), make.run(one, 10.0, 1, quality=PRECISION)]
-    assert overview([session([one])], [], runs).verdicts[0].comparable is False
-    inner = overview([session([one])], [], runs, allow=["precision"]).verdicts[0]
+    assert analysis_of([session([one])], [], runs).comparison.verdicts[0].comparable is False
+    inner = analysis_of([session([one])], [], runs, allow=["precision"]).comparison.verdicts[0]
     assert (inner.comparable, inner.accepted) == (True, ("precision",))
 
 
@@ -197,7 +197,7 @@ def in_order(order: str, sessions: str = "") -> tuple[str, ...]:
     ]
     names = dict.fromkeys(sessions or "s")
     known = [session(list(cases.values()), name) for name in names]
-    notes = across(overview(known, [], runs)).notes
+    notes = across(analysis_of(known, [], runs)).notes
     return tuple(note for note in notes if "interleaved" in note or "drift" in note)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 from scipy.special import stdtrit
 
+from bench.analysis.runs.blocks import compared
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import interval, ratio
 from bench.analysis.statistics.types import Interval
@@ -172,7 +173,7 @@ def drifting(kind: str, noise: str, blocks: int) -> tuple[float, set[str]]:
             ]
             for cell in zip(times, order, strict=True)
         ]
-        found = ratio.compared(sides[0], sides[1])
+        found = compared(sides[0], sides[1])
         hits += holds(found, GAIN)
         methods.add(found.method if found else "")
     return hits / CAMPAIGNS, methods

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bench.analysis.attribution.attribution import attribute
-from bench.analysis.attribution.losses import losses, representative_runs
+from bench.analysis.attribution.losses import losses
 from bench.analysis.runs.grouping import select
+from bench.analysis.runs.representatives import of_cells
 from bench.records.results import Run
 from bench.records.spark_log import SparkLog
-from bench.report import charts, format
+from bench.report import figures
+from bench.report.sections.attribution import sentences
 from tests.analysis import factory
-from tests.analysis.factory import Maker, case, overview, session
+from tests.analysis.factory import Maker, analysis_of, case, session
 from tests.eventlogs import Job, Stage, build, even
 
 CASES = [case(workers=1), case(workers=2)]
@@ -35,7 +37,7 @@ def log(workers: int) -> SparkLog:
 
 def test_the_run_in_the_middle_stands_for_its_cell() -> None:
     runs = campaign()
-    chosen = list(representative_runs(select(factory.CASES, runs).lines))
+    chosen = of_cells(select(factory.CASES, runs).lines)
     assert [run.run for run, _ in chosen] == [runs[1].run, runs[4].run]
     assert [one.workers for _, one in chosen] == [1, 1]
 
@@ -47,8 +49,8 @@ def test_a_gap_is_split_among_its_causes_and_told() -> None:
         run: attribute(one, one.begin, one.end, workers)
         for workers, (run, one) in enumerate(logs.items(), 1)
     }
-    seen = overview([session(CASES)], [], runs, attributions=found)
-    (one,) = seen.losses
+    seen = analysis_of([session(CASES)], [], runs, attributions=found)
+    (one,) = seen.attribution
     assert [point.workers for point in one.points] == [1, 2]
     first, second = one.points
     assert first.gap == ()
@@ -56,14 +58,15 @@ def test_a_gap_is_split_among_its_causes_and_told() -> None:
     beyond = second.attribution.wall - ideal
     assert sum(part.seconds for part in second.gap) == pytest.approx(beyond)
     assert second.gap[0].name == "driver"
-    said = format.losses(seen)
+    said = sentences(seen.attribution)
     assert said[0].endswith("1 worker: 10 s went to compute 8 s, driver 2 s.")
     assert said[1].endswith("2 workers: 8 s, ideal 5 s; the 3 s between: driver +3 s.")
-    assert charts.losses(seen) is not None
+    assert "losses" in [one.name for one in figures.draw(seen)]
 
 
 def test_without_logs_nothing_is_said() -> None:
-    seen = overview([session(CASES)], [], campaign())
-    assert seen.losses == losses(seen.curves, {}) == ()
-    assert format.losses(seen) == []
-    assert charts.losses(seen) is None
+    lines = select(factory.CASES, campaign()).lines
+    seen = analysis_of([session(CASES)], [], campaign())
+    assert seen.attribution == losses(lines, {}) == ()
+    assert sentences(seen.attribution) == []
+    assert "losses" not in [one.name for one in figures.draw(seen)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.analysis.runs import doubts
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import interval, outliers
-from bench.report import tables, terminal
-from tests.analysis.factory import Maker, case, overview, session
+from bench.report.sections.runs import runs as table_of
+from tests.analysis import factory
+from tests.analysis.factory import Maker, analysis_of, case, session
 
 
 def values(*seconds: float) -> list[RunValue]:
@@ -34,26 +36,25 @@ def test_plain_noise_is_marked_in_one_cell_of_twenty(n: int) -> None:
 
 
 def test_outliers_on_either_side_are_marked_from_five_runs_on() -> None:
-    assert [one.run for one in outliers.outliers(values(10, 10.1, 9.9, 10.05, 14))] == ["4"]
-    assert [one.run for one in outliers.outliers(values(10, 10.1, 9.9, 10.05, 7))] == ["4"]
-    assert outliers.outliers(values(10, 10.1, 9.9, 14)) == []
-    assert outliers.outliers(values(10, 10.1, 9.9, 10.05, 10.2)) == []
+    assert [one.run for one in doubts.outliers(values(10, 10.1, 9.9, 10.05, 14))] == ["4"]
+    assert [one.run for one in doubts.outliers(values(10, 10.1, 9.9, 10.05, 7))] == ["4"]
+    assert doubts.outliers(values(10, 10.1, 9.9, 14)) == []
+    assert doubts.outliers(values(10, 10.1, 9.9, 10.05, 10.2)) == []
 
 
 def test_an_outlier_is_counted_all_the_same() -> None:
     make, one = Maker(), case()
     times = [10.0, 10.1, 9.9, 10.05, 14.0]
     runs = [make.run(one, seconds, i) for i, seconds in enumerate(times)]
-    found = overview([session([one])], [], runs)
-    cell = found.cells[0]
+    found = analysis_of([session([one])], [], runs)
+    cell = found.scaling.points[0].cell
     assert [doubt.run for doubt in cell.doubts] == [runs[-1].run]
     assert cell.seconds == interval.estimate(times)
     assert [len(row.doubts) for row in found.runs] == [0, 0, 0, 0, 1]
-    assert (
-        f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median"
-        in terminal.summary_text(found)
+    assert f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median" in factory.printed(
+        found
     )
-    assert "outlier: 1.39x" in tables.runs(found)
+    assert "outlier: 1.39x" in table_of(found.runs).csv()
 
 
 @pytest.mark.parametrize(
@@ -69,34 +70,32 @@ def test_wall_time_without_cpu_time_is_contention(wall: float, cpu: float, marke
     make, one = Maker(), case()
     usual = [(10.0, 18.0), (10.2, 18.4), (9.9, 17.8), (10.1, 18.1), (9.8, 17.7)]
     runs = [make.run(one, w, i, worker_cpu=c) for i, (w, c) in enumerate([*usual, (wall, cpu)])]
-    found = outliers.stretched(runs)
+    found = doubts.cpu_starved(runs)
     assert [doubt.run for doubt in found] == ([runs[-1].run] if marked else [])
     assert all(doubt.kind == "contention" for doubt in found)
-    assert outliers.stretched(runs[2:]) == []  # four runs are too few
+    assert doubts.cpu_starved(runs[2:]) == []  # four runs are too few
 
 
 def test_runs_that_do_not_know_their_cpu_time_are_not_judged() -> None:
     make, one = Maker(), case()
-    assert outliers.stretched([make.run(one, 10.0 + i, i) for i in range(8)]) == []
+    assert doubts.cpu_starved([make.run(one, 10.0 + i, i) for i in range(8)]) == []
 
 
 def test_withheld_cpu_time_is_marked_but_not_a_quota_that_all_have() -> None:
     make, one = Maker(), case()
     stolen = make.run(one, 10.0, 0, contention={"steal": 0.25})
-    assert [doubt.text for doubt in outliers.withheld([stolen])] == [
-        "25% of its CPU time was stolen"
-    ]
+    assert [doubt.text for doubt in doubts.withheld([stolen])] == ["25% of its CPU time was stolen"]
     quota = [make.run(one, 10.0, i, contention={"throttled": 0.5}) for i in range(6)]
-    assert outliers.withheld(quota) == []
+    assert doubts.withheld(quota) == []
     more = make.run(one, 10.0, 6, contention={"throttled": 0.7})
-    assert [doubt.run for doubt in outliers.withheld([*quota, more])] == [more.run]
+    assert [doubt.run for doubt in doubts.withheld([*quota, more])] == [more.run]
 
 
 def test_wall_and_cpu_stand_side_by_side() -> None:
     make, one = Maker(), case()
     runs = [make.run(one, 10.0 + i, i, worker_cpu=20.0 + i) for i in range(3)]
-    cell = overview([session([one])], [], runs).cells[0]
+    cell = analysis_of([session([one])], [], runs).scaling.points[0].cell
     assert (cell.wall, cell.worker_cpu) == (11.0, 21.0)
-    assert "11 s / 21 s" in terminal.summary_text(overview([session([one])], [], runs))
-    bare = overview([session([one])], [], [make.run(one)]).cells[0]
+    assert "11 s / 21 s" in factory.printed(analysis_of([session([one])], [], runs))
+    bare = analysis_of([session([one])], [], [make.run(one)]).scaling.points[0].cell
     assert (bare.wall, bare.worker_cpu) == (None, None)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from bench.analysis.runs.blocks import compared
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics import power
-from bench.analysis.statistics.ratio import compared
 from bench.analysis.statistics.types import Noise
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.analysis.runs.provisioning import making
+from bench.analysis.runs.provisioning import provision_times
 from bench.analysis.runs.types import ProvisionTimes
 from bench.records.results import ClusterEvent, Machine, MachineUse
-from bench.report.format import made
+from bench.report.sections.provisioning import provision_sentence
 from tests.analysis import factory
 
 
@@ -31,11 +31,11 @@ def test_machines_are_told_by_environment_and_kind() -> None:
         line("cloud", ("b" * 64, 30.0)),
         line("rack", ("b" * 64, None)),
     ]
-    cloud, dc0 = making(lives, known)
+    cloud, dc0 = provision_times(lives, known)
     assert dc0 == ProvisionTimes(environment="dc0", kind="linked", count=3, median=2.0, longest=4.0)
-    assert made(dc0) == (
+    assert provision_sentence(dc0) == (
         "dc0, to provision: 3 machines, linked clones, 2 s each (median), 4 s at most."
     )
-    assert made(cloud) == (
+    assert provision_sentence(cloud) == (
         "cloud, to provision: 1 machine, made, 30 s each (median), 30 s at most."
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.runs import summary
+from bench.analysis.runs import blocks, summary
 from bench.analysis.runs.types import Counts, RunValue
 from bench.analysis.statistics import interval, ratio
 from tests.analysis.factory import Maker, case, failed
@@ -161,7 +161,7 @@ def test_cells_of_the_same_blocks_are_compared_pair_by_pair() -> None:
     # log ratios 0.9, 1.0, 1.1 of times that drift: mean 1, sd 0.1, t(0.975; 2) = 4.302653
     slow = side(1, 2, *(math.exp(x) for x in (2.0, 3.0, 4.0)))
     fast = side(2, 2, *(math.exp(x) for x in (1.1, 2.0, 2.9)))
-    found = ratio.compared(slow, fast)
+    found = blocks.compared(slow, fast)
     assert found is not None
     assert found.low is not None
     assert (found.method, found.n) == (ratio.PAIRED, 3)
@@ -179,14 +179,14 @@ def test_cells_of_the_same_blocks_are_compared_pair_by_pair() -> None:
     ],
 )
 def test_what_makes_no_blocks_is_compared_as_independent_runs(other: list[RunValue]) -> None:
-    found = ratio.compared(side(1, 2, 2.0, 2.1, 2.3), other)
+    found = blocks.compared(side(1, 2, 2.0, 2.1, 2.3), other)
     assert found == ratio.ratio([2.0, 2.1, 2.3], [one.seconds for one in other])
 
 
 def test_a_repeat_run_again_later_is_in_no_block() -> None:
     again = side(2, 2, 1.0, 1.1, 1.2)
     again[0] = msgspec.structs.replace(again[0], run="900")
-    assert ratio.blocks(side(1, 2, 2.0, 2.1, 2.3), again) is None
+    assert blocks.blocks(side(1, 2, 2.0, 2.1, 2.3), again) is None
 
 
 @given(TIMES, TIMES)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from bench.analysis.runs import trends
 from bench.analysis.statistics import trend
 from bench.records.results import Run
-from bench.report import terminal
-from tests.analysis.factory import Maker, case, overview, session
+from tests.analysis import factory
+from tests.analysis.factory import Maker, analysis_of, case, session
 
 
 def trend_of(times: Sequence[float]) -> tuple[float, float]:
@@ -83,8 +84,8 @@ def test_passes_that_still_get_faster_are_found_until_enough_are_left_out() -> N
     warm = [9.0, 4.0, 3.0, 2.5, 2.2, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     rows = [[w * math.exp(0.01 * e) for w, e in zip(warm, rng.standard_normal(12), strict=True)]
             for _ in range(5)]  # fmt: skip
-    cold = trend.warmup("cell-1", [passes_of(make, row, i, 1) for i, row in enumerate(rows)])
-    enough = trend.warmup("cell-1", [passes_of(make, row, i, 5) for i, row in enumerate(rows)])
+    cold = trends.warmup("cell-1", [passes_of(make, row, i, 1) for i, row in enumerate(rows)])
+    enough = trends.warmup("cell-1", [passes_of(make, row, i, 5) for i, row in enumerate(rows)])
     assert cold is not None
     assert enough is not None
     assert (cold.found, enough.found) == (True, False)
@@ -94,21 +95,19 @@ def test_passes_that_still_get_faster_are_found_until_enough_are_left_out() -> N
 def test_runs_of_few_passes_are_not_tested() -> None:
     make = Maker()
     few = [passes_of(make, (3.0, 2.0, 1.9, 1.8), i) for i in range(9)]
-    assert trend.warmup("cell-1", few) is None
+    assert trends.warmup("cell-1", few) is None
     left = [passes_of(make, (3.0, 2.0, 1.9, 1.8, 1.7), i, warmups=3) for i in range(9)]
-    assert trend.warmup("cell-1", left) is None
+    assert trends.warmup("cell-1", left) is None
 
 
-def test_drift_is_told_in_the_overview_and_the_report() -> None:
+def test_drift_is_told_in_the_analysis_and_the_report() -> None:
     make, cases = Maker(), [case(workers=1), case(workers=2)]
     runs = [
         make.run(one, 10.0 / one.workers * 1.05**repeat, repeat)
         for repeat in range(6)
         for one in cases
     ]
-    found = overview([session(cases)], [], runs)
-    assert [(one.scope, one.found, one.n) for one in found.drift] == [("here", True, 12)]
-    assert found.drift[0].change == pytest.approx(1.05**5.5 - 1, rel=1e-6)
-    assert "Drift on here: times changed by +31 % from the first run" in terminal.summary_text(
-        found
-    )
+    found = analysis_of([session(cases)], [], runs)
+    assert [(one.scope, one.found, one.n) for one in found.trends] == [("here", True, 12)]
+    assert found.trends[0].change == pytest.approx(1.05**5.5 - 1, rel=1e-6)
+    assert "Drift on here: times changed by +31 % from the first run" in factory.printed(found)

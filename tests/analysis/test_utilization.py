@@ -7,13 +7,9 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from bench.analysis.runs.types import Curve
 from bench.analysis.runs.utilization import MOST_POINTS, utilization
-from bench.analysis.study import representatives
 from tests.analysis import factory
-from tests.analysis.factory import Maker, case, gpus, overview, samples, session
-
-CURVE = Curve(id="c", label="c", workload="w", environment="e")
+from tests.analysis.factory import Maker, analysis_of, case, gpus, samples, session
 
 
 def rows(interval: float, seconds: float) -> dict[str, list[object]]:
@@ -36,7 +32,7 @@ def rows(interval: float, seconds: float) -> dict[str, list[object]]:
 @pytest.mark.parametrize("interval", [0.2, 1.0, 5.0])
 @pytest.mark.parametrize("seconds", [0.7, 31.3, 1234.5])
 def test_the_area_is_the_cpu_time_at_every_rate(interval: float, seconds: float) -> None:
-    found = utilization(CURVE, "r", 1, rows(interval, seconds))
+    found = utilization("c", "r", 1, rows(interval, seconds))
     (host,) = found.series
     assert len(host.t) <= MOST_POINTS
     assert host.t[-1] == pytest.approx(seconds)
@@ -47,14 +43,14 @@ def test_the_area_is_the_cpu_time_at_every_rate(interval: float, seconds: float)
 
 
 def test_gpus_lie_beside_the_host_and_what_they_do_not_say_is_a_gap() -> None:
-    found = utilization(CURVE, "r", 1, rows(1.0, 9.0), gpus(10), 0.2)
+    found = utilization("c", "r", 1, rows(1.0, 9.0), gpus(10), 0.2)
     assert found.sampling == 0.2
     assert [gpu.scope for gpu in found.gpus] == ["gpu0", "gpu1"]
     first, second = found.gpus
     assert first.t[0] == 0.0
     assert (first.utilization[0], first.memory[0], first.power[0]) == (0.5, 8.0 * 2**30, 250.0)
     assert set(second.power) == {None}
-    assert utilization(CURVE, "r", 1, rows(1.0, 9.0), {}).gpus == ()
+    assert utilization("c", "r", 1, rows(1.0, 9.0), {}).gpus == ()
 
 
 def test_a_run_is_shown_with_the_rate_of_its_own_session() -> None:
@@ -62,9 +58,9 @@ def test_a_run_is_shown_with_the_rate_of_its_own_session() -> None:
     runs = [Maker().run(one, 10.0)]
     plain = session([one])
     slow = replace(plain, study=replace(plain.study, sampling=5.0))
-    (chosen,) = representatives(factory.CASES, runs)
-    (shown,) = overview([slow], [], runs, samples={chosen: samples()}).utilization
+    (chosen,) = factory.drawn_runs(runs)
+    (shown,) = analysis_of([slow], [], runs, samples={chosen: samples()}).utilization
     assert (shown.sampling, shown.gpus) == (5.0, ())
-    found = overview([slow], [], runs, samples={chosen: samples()}, gpus={chosen: gpus()})
+    found = analysis_of([slow], [], runs, samples={chosen: samples()}, gpus={chosen: gpus()})
     assert len(found.utilization[0].gpus) == 2
     assert "every 5 s" in [fact.value for fact in found.facts if fact.name == "samples"]

@@ -13,11 +13,13 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.directories import cache_root
-from bench.hosts import agent
-from bench.hosts.inventory import Entry, Inventory
+from bench.environments.ssh.provider import Entry, Inventory
+from bench.hosts.agent import processes
+from bench.hosts.host import concrete
 from bench.locks import session_lock
 from bench.records.cluster import Owner
 from tests.hosts import sshd
+from tests.hosts.providers import spec
 from tests.labs.desk import Desk
 
 pytestmark = pytest.mark.alone
@@ -28,9 +30,9 @@ STUDY = 'title = "t"\nworkers = 1\n[[workload]]\nuse = "./quick"\n'
 @pytest.fixture(autouse=True)
 def _ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what others' campaigns run on this machine meanwhile."""
-    all_owners = agent.owners
+    all_owners = processes.owners
     monkeypatch.setattr(
-        agent, "owners", lambda: {k: n for k, n in all_owners().items() if OWNER.session in k}
+        processes, "owners", lambda: {k: n for k, n in all_owners().items() if OWNER.session in k}
     )
 
 
@@ -97,13 +99,13 @@ def test_a_study_s_hosts_lose_theirs_unless_something_marked_is_there(
     settings = server.settings(hosts=["127.0.0.1"], kind="ssh", name="rack")
     study = str(desk.write(STUDY, settings, "rack"))
     inventory = Inventory([Entry(address=server.address())])
-    (host,) = inventory.acquire(1, OWNER)
-    host.put(work / "rack.toml", "a.toml")
+    hosts = inventory.scale([], spec(), OWNER)
+    concrete(hosts)[0].put(work / "rack.toml", "a.toml")
     kept = cleanup(study)
     said = "the cache of host 127.0.0.1 (1 entry)"
     assert [text for text in kept["kept"] if text.startswith(f"{said}: in use by")]
     assert OWNER.session in kept["kept"][0]
-    inventory.release([host])
+    inventory.release(hosts)
     inventory.close()
     assert cleanup(study)["removed"] == [said]
     assert not (server.folder / "home" / ".cache" / "benchcast" / "cache").exists()

@@ -56,6 +56,9 @@ def test_from_plan_to_report(work: Path) -> None:
     shown = benchcast("report", study)
     assert shown.returncode == 0, shown.stderr
     assert "page: reports/fake/index.html" in shown.stdout
+    assert "8 runs, 8 counted, 8 planned." in shown.stdout
+    assert "2 workers are" in shown.stdout
+    assert "Same work: " in shown.stdout
     page = Path("reports/fake/index.html").read_text()
     assert "a fake" in page
     assert {path.suffix for path in Path("reports/fake").iterdir()} >= {".html", ".md", ".csv"}

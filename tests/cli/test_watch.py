@@ -13,7 +13,7 @@ import pytest
 
 from bench.analysis.study_types import StudyAnalysis
 from bench.cli import watch
-from tests.analysis.factory import Maker, case, overview, session
+from tests.analysis.factory import Maker, analysis_of, case, session
 from tests.campaigns import write
 from tests.cli.test_bad_input import benchcast
 
@@ -60,7 +60,7 @@ def test_only_news_are_written_and_the_first_page_is_opened(
     runs = [make.run(one, 10.0)]
 
     def analysed() -> StudyAnalysis:
-        return overview([session([one])], [], runs)
+        return analysis_of([session([one])], [], runs)
 
     def nap(seconds: float) -> None:
         nonlocal naps

@@ -13,10 +13,10 @@ from bench.contracts import Cluster
 from bench.engines import logs
 from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.host_environment import HostEnvironment
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.local import LocalProvider
+from bench.environments.local.provider import LocalProvider
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import Dataset, Shape
+from tests.hosts.providers import NoQuotas
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
@@ -73,7 +73,7 @@ def test_long_logs_keep_their_end(tmp_path: Path) -> None:
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two workers of the TensorFlow engine, without control groups."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    provider = LocalProvider(Cgroups(tmp_path, tmp_path / "none"))
+    provider = LocalProvider(NoQuotas())
     place = HostEnvironment(provider, {"tensorflow": TensorFlowEngine()})
     need = ClusterSpec(engine="tensorflow", workers=2, worker=Shape(cores=2), driver=Shape())
     with place.open(need, OWNER) as opened:

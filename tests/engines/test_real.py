@@ -13,7 +13,7 @@ import pytest
 
 from bench.contracts import Adaptable, Cluster, Environment
 from bench.environments import build
-from bench.hosts import processes
+from bench.hosts.agent import processes
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import Dataset, EnvironmentSpec, Shape
 

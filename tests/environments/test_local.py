@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,12 +23,12 @@ from bench.contracts import (
 )
 from bench.environments.host_environment import HostEnvironment, capacity_findings
 from bench.environments.local.environment import LocalEnvironment
+from bench.environments.local.provider import LocalProvider
 from bench.errors import LaunchFailed, StudyError
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.local import LocalProvider
-from bench.hosts.local_sampling import gpu_present
+from bench.hosts.agent.main import GPU_FILES
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.study import EnvironmentSpec, Shape
+from tests.hosts.providers import NoQuotas
 from tests.jobs import job
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
@@ -86,11 +87,14 @@ def engine() -> TinyEngine:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: TinyEngine) -> HostEnvironment:
+def place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: TinyEngine
+) -> Iterator[HostEnvironment]:
     """Local hosts in a folder of their own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    provider = LocalProvider(Cgroups(tmp_path, tmp_path / "none"))
-    return HostEnvironment(provider, {"tiny": engine})
+    made = HostEnvironment(LocalProvider(NoQuotas()), {"tiny": engine})
+    yield made
+    made.close()
 
 
 def need(workers: int = 1, *, memory: int = GIB, limit: float | None = None) -> ClusterSpec:
@@ -115,7 +119,7 @@ def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
     cluster = place.open(need(1), OWNER)
     assert set(cluster.facts.phases) == {"provision", "launch"}
     assert len(cluster.facts.machines) == len(cluster.facts.uses) == 1
-    assert len(cluster.sources()) == (2 if gpu_present() else 1)
+    assert len(cluster.sources()) == (2 if any(map(os.path.exists, GPU_FILES)) else 1)
     cluster.adapt(need(3))  # type: ignore[attr-defined]
     assert [c.closed for c in engine.launched] == [1, 0]
     assert engine.launched[1].workers == 3
@@ -124,7 +128,7 @@ def test_open_adapt_close(place: HostEnvironment, engine: TinyEngine) -> None:
     (left,) = mine(place)
     said = left.text
     cluster.close()
-    assert said == f"6 processes, 1 folder of study s, session {OWNER.session}"
+    assert said == f"6 processes, 1 folder of study s, session {OWNER.session} on this machine"
     cluster.close()
     assert set(cluster.facts.phases) == {"teardown"}
     assert cluster.facts.uses[0].seconds > 0
@@ -167,14 +171,14 @@ def test_another_engine_is_a_finding_of_the_cell(place: HostEnvironment) -> None
         (need(4, limit=0.75), ["warning"]),
     ],
 )
-def test_room(wanted: ClusterSpec, said: list[str]) -> None:
-    room = Capacity(cores=2, memory=16 * GIB, available=10 * GIB)
-    assert [finding.severity for finding in capacity_findings(room, wanted)] == said
+def test_capacity(wanted: ClusterSpec, said: list[str]) -> None:
+    capacity = Capacity(cores=2, memory=16 * GIB, available=10 * GIB)
+    assert [finding.severity for finding in capacity_findings(capacity, wanted)] == said
 
 
 def test_what_it_says_of_too_much() -> None:
-    room = Capacity(cores=2, memory=4 * GIB, available=4 * GIB)
-    memory, cores = capacity_findings(room, need(4))
+    capacity = Capacity(cores=2, memory=4 * GIB, available=4 * GIB)
+    memory, cores = capacity_findings(capacity, need(4))
     assert str(memory) == (
         "4 workers and the driver ask for 5.0 GiB; this machine has 4.0 GiB;"
         " use fewer workers or less memory for each"

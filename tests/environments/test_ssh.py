@@ -15,9 +15,9 @@ import pytest
 from bench import environments, study, workloads
 from bench.environments.ssh.environment import SshEnvironment
 from bench.errors import LaunchFailed, StudyError, UnsuitableEnvironment
-from bench.hosts import facts
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.link import Link
+from bench.hosts.agent.cgroups import Cgroups
+from bench.hosts.machine import this_machine
+from bench.hosts.ssh import SshChannel
 from bench.plan import Fixed
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape, Study
@@ -142,13 +142,13 @@ def test_no_more_hosts_are_asked_than_are_needed(
     server: sshd.Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    connect = Link.connect
+    connect = SshChannel.connect
 
-    def counted(link: Link) -> None:
-        asked.append(link.address.name)
-        connect(link)
+    def counted(channel: SshChannel) -> None:
+        asked.append(channel.name)
+        connect(channel)
 
-    monkeypatch.setattr(Link, "connect", counted)
+    monkeypatch.setattr(SshChannel, "connect", counted)
     there = build(server.settings())
     there.check(need(4))
     assert asked == []
@@ -157,7 +157,7 @@ def test_no_more_hosts_are_asked_than_are_needed(
     assert asked == ["127.0.0.1"]
     there.check(need(2))
     assert asked == ["127.0.0.1", "127.0.0.2"]
-    monkeypatch.setattr("bench.hosts.inventory.ASK_SECONDS", 0.0)
+    there.inventory.ask_seconds = 0.0
     findings = there.check(need(3))
     assert asked == ["127.0.0.1", "127.0.0.2"]
     assert "host 127.0.0.3 was not asked" in findings[0].what
@@ -165,7 +165,7 @@ def test_no_more_hosts_are_asked_than_are_needed(
 
 
 def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
-    machine = facts.machine()
+    machine = this_machine()
     true = {"address": "127.0.0.1", "cores": machine.cores, "price": "0.42 EUR/h"}
     true["memory"] = f"{math.ceil(machine.memory / GIB)} GiB"
     false = {"address": "127.0.0.2", "cores": machine.cores + 1, "memory": "1 TiB"}
@@ -268,14 +268,9 @@ def test_the_driver_stands_where_it_is_told(server: sshd.Sshd) -> None:
     apart.inventory.close()
 
 
-def test_a_host_that_dies_in_mid_run_is_named(
-    server: sshd.Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.hosts.link.KEEPALIVE_SECONDS", 1.0)
+def test_a_host_that_dies_in_mid_run_is_named(server: sshd.Sshd, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
-    there = build(server.settings())
-    for link in there.inventory.links.values():
-        link.lost_after = 0.0
+    there = build(server.settings(patience="1 s"))
     cluster = there.open(need(2), OWNER)
     job = msgspec.structs.replace(JOB, bundle={"main.py": str(tmp_path / "main.py")}, workers=2)
     running = cluster.submit(job)
@@ -284,7 +279,6 @@ def test_a_host_that_dies_in_mid_run_is_named(
     server.process.send_signal(signal.SIGSTOP)
     server.cut()
     try:
-        monkeypatch.setattr("bench.hosts.link.CONNECT_SECONDS", 0.5)
         assert running.wait(60)
         outcome = running.collect(tmp_path)
         assert outcome.status == "failed"
@@ -293,7 +287,6 @@ def test_a_host_that_dies_in_mid_run_is_named(
         cluster.close()
     finally:
         os.kill(stopped[0], signal.SIGCONT)
-    monkeypatch.undo()
     left = [one for one in there.owned() if one.owner == OWNER]
     assert left
     for one in left:

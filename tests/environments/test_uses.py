@@ -26,13 +26,13 @@ class Made:
         pass
 
 
-class Tailor:
+class Provider:
     """Keeps as many workers as fit, with a driver beside the first; addresses are used again."""
 
     def __init__(self) -> None:
         self.made = 0.0
 
-    def fit(self, hosts: Sequence[Made], need: ClusterSpec, owner: Owner) -> list[Made]:
+    def scale(self, hosts: Sequence[Made], need: ClusterSpec, owner: Owner) -> list[Made]:
         workers = list(hosts[1:]) if need.worker.cores == 1 else []
         workers = workers[: need.workers]
         while len(workers) < need.workers:
@@ -68,7 +68,7 @@ def need(workers: int, cores: int = 1) -> ClusterSpec:
 
 
 def test_the_closed_cluster_has_every_machine_that_it_held_once() -> None:
-    cluster = HostCluster(Tailor(), {"e": Engine()}, need(3), OWNER)  # type: ignore[arg-type, dict-item]
+    cluster = HostCluster(Provider(), {"e": Engine()}, need(3), OWNER)  # type: ignore[arg-type, dict-item]
     told = []
     for wanted in (need(1), need(2), need(2, cores=2)):
         cluster.adapt(wanted)

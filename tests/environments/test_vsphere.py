@@ -12,11 +12,11 @@ import pytest
 from bench import environments, study, workloads
 from bench.contracts import Finding
 from bench.environments.vsphere import checks
-from bench.environments.vsphere.capacity import Survey, held
+from bench.environments.vsphere.capacity import Survey
 from bench.environments.vsphere.client import place
-from bench.environments.vsphere.cloning import Recipe
 from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.properties import HostFacts
+from bench.environments.vsphere.recipe import Recipe, describe_limits
 from bench.environments.vsphere.resource_pools import Allocation, Pool
 from bench.errors import StudyError, UnsuitableEnvironment
 from bench.records.cluster import ClusterSpec
@@ -255,7 +255,7 @@ def test_a_vcenter_is_a_host_and_maybe_a_port() -> None:
 def test_what_stands_against_clones_is_found(
     met: dict[str, object], recipe: dict[str, object], shapes: list[Shape], scope: str, said: str
 ) -> None:
-    found = checks.against(
+    found = checks.check(
         msgspec.structs.replace(MET, **met), msgspec.structs.replace(RECIPE, **recipe), shapes
     )
     (one,) = [finding for finding in found if said in finding.what]
@@ -264,7 +264,7 @@ def test_what_stands_against_clones_is_found(
 
 def test_nothing_stands_against_what_fits() -> None:
     none: list[Finding] = []
-    assert checks.against(MET, RECIPE, [ONE] * 8) == none
+    assert checks.check(MET, RECIPE, [ONE] * 8) == none
     offering = msgspec.structs.replace(MET, hosts=(HOST, WITH_GPUS))
-    assert checks.against(offering, RECIPE, [ON_GPU]) == none
-    assert held(RECIPE) == "no limits"
+    assert checks.check(offering, RECIPE, [ON_GPU]) == none
+    assert describe_limits(RECIPE) == "no limits"

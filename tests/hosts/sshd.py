@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.hosts.link import Address
+from bench.hosts.login import Address
 from tests.conftest import absent
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")  # all are this machine
@@ -69,8 +69,8 @@ class Sshd(msgspec.Struct, kw_only=True):
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Sshd]:
-    """Start an sshd whose files lie in ``folder``; end it and its connections."""
+def running(folder: Path, *, sftp: bool = True) -> Iterator[Sshd]:
+    """Start an sshd whose files are in ``folder``; end it and its connections."""
     program = shutil.which("sshd", path=f"/usr/sbin:{os.environ['PATH']}")
     if program is None:
         absent("sshd", REMEDY)
@@ -81,7 +81,7 @@ def running(folder: Path) -> Iterator[Sshd]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    (folder / "config").write_text(_config(folder, port))
+    (folder / "config").write_text(_config(folder, port, sftp))
     public = (folder / "host.pub").read_text()
     (folder / "known_hosts").write_text("".join(f"[{one}]:{port} {public}" for one in ADDRESSES))
     shutil.copyfile(folder / "user.pub", folder / "authorized")
@@ -110,11 +110,12 @@ def running(folder: Path) -> Iterator[Sshd]:
         process.wait(10)
 
 
-def _config(folder: Path, port: int) -> str:
+def _config(folder: Path, port: int, sftp: bool) -> str:
     return "\n".join(
         [
             f"Port {port}",
             *(f"ListenAddress {one}" for one in ADDRESSES),
+            *(["Subsystem sftp internal-sftp"] if sftp else []),
             f"SetEnv HOME={folder}/home",
             f"HostKey {folder}/host",
             f"PidFile {folder}/pid",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import LaunchFailed
-from bench.hosts.cgroups import Cgroups
+from bench.hosts.agent.cgroups import Cgroups
 
 # Marked processes are looked for on the whole machine: these tests would see each other's.
 pytestmark = pytest.mark.alone
@@ -55,10 +55,10 @@ def test_version_1_sets_quota_and_joins_both_controllers(tmp_path: Path) -> None
     assert group.cpu_seconds() == 1.5
     (made / "cpu.stat").write_text("nr_periods 9\nnr_throttled 4\nthrottled_time 2000000000\n")
     assert group.throttled() == (4, 2.0)
-    assert list(groups.marked()) == ["benchcast.s.c.1"]
+    assert list(groups.everywhere()) == ["benchcast.s.c.1"]
     assert groups.throttled_around() == 0.005
     groups.remove(group)
-    assert groups.marked() == {}
+    assert groups.everywhere() == {}
 
 
 def test_a_lifted_limit_and_the_least_quota(tmp_path: Path) -> None:
@@ -91,7 +91,6 @@ def test_groups_of_other_logins_are_found_too(tmp_path: Path) -> None:
     for name in ("cpu", "cpuacct"):
         (tmp_path / name / "session-2" / "benchcast.s.c.2").mkdir(parents=True)
     (tmp_path / "cpu" / "others").mkdir()
-    assert list(groups.marked()) == ["benchcast.s.c.1"]
     found = groups.everywhere()
     assert list(found) == ["benchcast.s.c.1", "benchcast.s.c.2"]
     assert [len(group.folders) for group in found.values()] == [2, 2]
@@ -137,4 +136,4 @@ def test_this_machine_holds_a_quota() -> None:
         started = time.monotonic()
         groups.remove(group)
     assert time.monotonic() - started < 5
-    assert "benchcast.test.cgroups.0" not in groups.marked()
+    assert "benchcast.test.cgroups.0" not in groups.everywhere()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bench.hosts import gpu_sampler, local_sampling
-from bench.hosts.local_sampling import GPU_COLUMNS, GpuSampler, gpu_present, write_parquet
+from bench.hosts.agent import gpu_sampler, main
+from bench.hosts.host import Host
+from bench.hosts.sampling import GPU_COLUMNS, GpuSampler, samplers, write_parquet
+from bench.records.cluster import Owner
+from tests.hosts.providers import local_hosts
 
 
 class NVMLError(Exception):
@@ -198,45 +202,30 @@ def test_no_driver_is_said_and_nothing_raised(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def _fresh() -> Iterator[None]:
-    """Nothing has been said yet, and nothing stays said."""
-    local_sampling._say.cache_clear()
-    yield
-    local_sampling._say.cache_clear()
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Host]]:
+    """A driver and a worker on this machine."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with local_hosts(Owner(study="gpus", session=f"s-{os.getpid()}", cluster="c1")) as made:
+        yield made
 
 
-@pytest.mark.usefixtures("_fresh")
 def test_without_a_gpu_a_run_goes_on_and_the_log_says_why_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    hosts: list[Host], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = GpuSampler("study/session/cluster", tmp_path)
+    present = hosts[0].channel.greeting["gpu_driver"]
+    assert present == any(Path(file).exists() for file in main.GPU_FILES)
+    assert [source.name for source in samplers(hosts)] == ["samples", *["gpu"] * present]
+    if present:
+        pytest.skip("this machine has a GPU; its figures are not checked here")
+    hosts[0].channel.greeting = {**hosts[0].channel.greeting, "gpu_driver": True}
+    _, source = samplers(hosts)
+    assert isinstance(source, GpuSampler)
     out = tmp_path / "run"
     out.mkdir()
-    for _ in range(2):
-        (tmp_path / "gpu.jsonl").write_text('{"fault": "NVML: Driver Not Loaded"}\n')
-        with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            source.start(0.05)
             source.stop(out)
-    assert [record.getMessage() for record in caplog.records] == [
-        "no gpu of a run: NVML: Driver Not Loaded"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(("no gpu of a run: NVML: ", "no gpu of a run: pynvml "))
     assert not list(out.iterdir())
-
-
-@pytest.mark.usefixtures("_fresh")
-@pytest.mark.skipif(
-    gpu_present(), reason="this machine has a GPU; its figures are not checked here"
-)
-def test_the_process_ends_by_itself_without_nvml(tmp_path: Path) -> None:
-    source = GpuSampler("study/session/cluster", tmp_path)
-    source.start(0.05)
-    assert source._process is not None
-    assert source._process.wait(60) == 0
-    assert "fault" in json.loads((tmp_path / "gpu.jsonl").read_text())
-    source.stop(tmp_path)
-    assert not (tmp_path / "gpu.parquet").exists()
-
-
-def test_a_machine_without_the_driver_is_not_asked(tmp_path: Path) -> None:
-    assert not gpu_present([tmp_path / "nvidiactl"])
-    (tmp_path / "nvidiactl").touch()
-    assert gpu_present([tmp_path / "none", tmp_path / "nvidiactl"])

@@ -9,10 +9,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.hosts import agent_sampler
-from bench.hosts.cgroups import Cgroups
-from bench.hosts.local_sampling import HostSampler
+from bench.hosts.agent import sampler
+from bench.hosts.agent.cgroups import Cgroups
+from bench.hosts.sampling import HostSampler
+from bench.hosts.tags import owner_text
 from bench.ids import new_id
+from bench.records.cluster import Owner
+from tests.hosts.providers import local_hosts
 
 
 def stat(folder: Path, text: str) -> str:
@@ -32,17 +35,17 @@ def test_a_group_of_version_1_and_all_around_it(tmp_path: Path) -> None:
     top = stat(tmp_path / "cpu", V1.format(0, 0))
     (tmp_path / "cpu,cpuacct").symlink_to("cpu")
     text = "7:memory:/elsewhere\n2:cpu,cpuacct:/pod/inner\n0::/pod\n"
-    assert agent_sampler.group_stats(text, str(tmp_path)) == [inner, outer, top]
-    assert agent_sampler.throttling(inner) == (2.0, 3.0)
+    assert sampler.group_stats(text, str(tmp_path)) == [inner, outer, top]
+    assert sampler.throttling(inner) == (2.0, 3.0)
 
 
 def test_a_group_of_version_2_and_the_container_s_own_mount(tmp_path: Path) -> None:
     inner = stat(tmp_path / "user.slice/job", V2.format(4, 1_500_000))
     stat(tmp_path, "usage_usec 5\n")  # the root has no quota
-    assert agent_sampler.group_stats("0::/user.slice/job\n", str(tmp_path)) == [inner]
-    assert agent_sampler.throttling(inner) == (1.5, 4.0)
+    assert sampler.group_stats("0::/user.slice/job\n", str(tmp_path)) == [inner]
+    assert sampler.throttling(inner) == (1.5, 4.0)
     inside = stat(tmp_path / "container", V2.format(1, 10))
-    assert agent_sampler.group_stats("0::/../host/path\n", str(tmp_path / "container")) == [inside]
+    assert sampler.group_stats("0::/../host/path\n", str(tmp_path / "container")) == [inside]
 
 
 @pytest.mark.parametrize(
@@ -50,23 +53,23 @@ def test_a_group_of_version_2_and_the_container_s_own_mount(tmp_path: Path) -> N
     ["", "nonsense", "3:memory:/a\n", "0::/gone\n", "2:cpu:/gone\n", ":::\n"],
 )
 def test_no_group_is_no_figure(text: str, tmp_path: Path) -> None:
-    assert agent_sampler.group_stats(text, str(tmp_path)) == []
-    assert agent_sampler.throttling(str(tmp_path / "cpu.stat")) is None
+    assert sampler.group_stats(text, str(tmp_path)) == []
+    assert sampler.throttling(str(tmp_path / "cpu.stat")) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "nr_throttled x\n", "nr_throttled 4\n", "a b c\nnr_throttled"]
 )
 def test_an_odd_file_is_no_figure(text: str, tmp_path: Path) -> None:
-    assert agent_sampler.throttling(stat(tmp_path, text)) is None
+    assert sampler.throttling(stat(tmp_path, text)) is None
 
 
 def test_only_what_was_withheld_since_counts_and_a_gone_group_still_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stat(tmp_path / "g", V2.format(10, 7_000_000))
-    monkeypatch.setattr(agent_sampler, "group_stats", lambda _: [path])
-    quotas = agent_sampler.Quotas()
+    monkeypatch.setattr(sampler, "group_stats", lambda _: [path])
+    quotas = sampler.Quotas()
     assert quotas.sample() == {}
     quotas.add("0::/g\n")
     assert quotas.sample() == {"throttled": 0.0, "throttled_periods": 0.0}
@@ -82,16 +85,15 @@ def test_a_real_quota_is_seen(tmp_path: Path) -> None:
     if (reason := groups.available()) is not None:
         pytest.skip(f"{reason}; run as a user who may write control groups")
     name = new_id()
-    mark = f"quota/{name}/c1"
-    source = HostSampler(mark, {0: "driver", 1: "worker-0"}, tmp_path)
+    owner = Owner(study="quota", session=name, cluster="c1")
     group = groups.create(f"benchcast.{name}.1", 0.1)
-    try:
+    with local_hosts(owner) as hosts:
+        source = HostSampler(hosts)
         source.start(0.2)
         busy = "import time\nwhile time.process_time() < 0.25: pass"
-        env = {"BENCHCAST_OWNER": mark, "BENCHCAST_HOST": "1"}
+        env = {"BENCHCAST_OWNER": owner_text(owner), "BENCHCAST_HOST": "1"}
         subprocess.run(group.enter([sys.executable, "-c", busy]), env=env, check=True)
         held = group.throttled()
-    finally:
         source.stop(tmp_path)
         groups.remove(group)
     rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()

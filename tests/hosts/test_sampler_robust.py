@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.hosts import agent_sampler
-from bench.hosts.local_sampling import COLUMNS, write_parquet
+from bench.hosts.agent import sampler
+from bench.hosts.sampling import COLUMNS, write_parquet
 
 MARK = "study/session/cluster"
 Reader = Callable[[str], str]
 
 
-def lines(marked: agent_sampler.Marked, samples: int) -> list[dict[str, object]]:
+def lines(marked: sampler.Marked, samples: int) -> list[dict[str, object]]:
     """Return what ``follow`` writes; it is told to end after so many samples, and takes a last."""
     found: list[str] = []
     ended = threading.Event()
@@ -27,7 +27,7 @@ def lines(marked: agent_sampler.Marked, samples: int) -> list[dict[str, object]]
         if len(found) == samples:
             ended.set()
 
-    agent_sampler.follow(marked, 0.01, ended, write)
+    sampler.follow(marked, 0.01, ended, write)
     return [json.loads(text) for text in found]
 
 
@@ -37,7 +37,7 @@ def test_nothing_readable_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr(os, "listdir", refuse)
-    found = lines(agent_sampler.Marked(MARK, {"0": "driver"}), 3)
+    found = lines(sampler.Marked(MARK, {"0": "driver"}), 3)
     monkeypatch.undo()
     assert [line["rows"] for line in found] == [[{"scope": "host"}, {"scope": "driver"}]] * 4
     raw = tmp_path / "raw"
@@ -47,7 +47,7 @@ def test_nothing_readable_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def without(*hidden: str) -> Reader:
     """Return a reader for which some paths cannot be read."""
-    read = agent_sampler.read
+    read = sampler.read
 
     def reader(path: str) -> str:
         return "" if any(word in path for word in hidden) else read(path)
@@ -67,8 +67,8 @@ def without(*hidden: str) -> Reader:
 def test_one_unreadable_file_leaves_the_others(
     hidden: str, absent: set[str], there: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_sampler, "read", without(hidden))
-    rows = lines(agent_sampler.Marked(MARK, {}), 2)[-1]["rows"]
+    monkeypatch.setattr(sampler, "read", without(hidden))
+    rows = lines(sampler.Marked(MARK, {}), 2)[-1]["rows"]
     assert isinstance(rows, list)
     assert absent.isdisjoint(rows[0])
     assert there <= set(rows[0])
@@ -76,8 +76,8 @@ def test_one_unreadable_file_leaves_the_others(
 
 
 def test_others_processes_may_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_sampler, "read", without("/environ"))
-    marked = agent_sampler.Marked(MARK, {"0": "driver"}, harness=os.getpid())
+    monkeypatch.setattr(sampler, "read", without("/environ"))
+    marked = sampler.Marked(MARK, {"0": "driver"}, harness=(os.getpid(),))
     marked.look(anew=True)
     totals = marked.sample()
     assert totals["driver"] == {"memory_used": 0.0, "cpu_user": 0.0, "cpu_system": 0.0}
@@ -86,16 +86,16 @@ def test_others_processes_may_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_process_that_vanishes_keeps_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = ["S", *["0"] * 21]
-    fields[11], fields[12], fields[21] = str(agent_sampler._TICK * 2), str(agent_sampler._TICK), "3"
+    fields[11], fields[12], fields[21] = str(sampler._TICK * 2), str(sampler._TICK), "3"
     files = {
         "/proc/7/environ": f"BENCHCAST_OWNER={MARK}\0BENCHCAST_HOST=0\0",
         "/proc/7/stat": f"7 (a (odd) name) {' '.join(fields)}",
         "/proc/7/cgroup": "0::/gone\n",
     }
-    monkeypatch.setattr(agent_sampler, "read", lambda path: files.get(path, ""))
+    monkeypatch.setattr(sampler, "read", lambda path: files.get(path, ""))
     pids = ["7", "8", "uptime"]
-    monkeypatch.setattr(agent_sampler, "names", lambda folder: pids if folder == "/proc" else [])
-    marked = agent_sampler.Marked(MARK, {"0": "driver"})
+    monkeypatch.setattr(sampler, "names", lambda folder: pids if folder == "/proc" else [])
+    marked = sampler.Marked(MARK, {"0": "driver"})
     marked.look(anew=True)
     alive = marked.sample()["driver"]
     assert (alive["cpu_user"], alive["cpu_system"]) == (2.0, 1.0)
@@ -112,21 +112,21 @@ def test_a_process_that_vanishes_keeps_its_cpu(monkeypatch: pytest.MonkeyPatch) 
     "text", ["", "cpu\n", "cpu  1 2 3\n", "cpu  a b c d e f g h\n", "intr 1 2 3 4 5 6 7 8 9\n"]
 )
 def test_an_odd_stat_is_no_figure(text: str) -> None:
-    assert agent_sampler.host_cpu(text) == {}
-    assert agent_sampler.running(text, text) == {}
+    assert sampler.host_cpu(text) == {}
+    assert sampler.running(text, text) == {}
 
 
 def test_clocks_are_in_hertz_and_not_of_every_core(tmp_path: Path) -> None:
-    assert agent_sampler.clocks(agent_sampler.clock_files(str(tmp_path))) == {}
+    assert sampler.clocks(sampler.clock_files(str(tmp_path))) == {}
     for core in range(40):
         folder = tmp_path / f"cpu{core}" / "cpufreq"
         folder.mkdir(parents=True)
         (folder / "scaling_cur_freq").write_text(f"{2_000_000 + core}\n")
-    files = agent_sampler.clock_files(str(tmp_path))
-    assert 1 < len(files) <= agent_sampler.MOST_CLOCKS
+    files = sampler.clock_files(str(tmp_path))
+    assert 1 < len(files) <= sampler.MOST_CLOCKS
     Path(files[0]).write_text("1000000\n")
     Path(files[1]).unlink()
-    found = agent_sampler.clocks(files)
+    found = sampler.clocks(files)
     assert found["clock_low"] == 1e9
     assert 1e9 < found["clock"] < 2.1e9
 
@@ -134,8 +134,6 @@ def test_clocks_are_in_hertz_and_not_of_every_core(tmp_path: Path) -> None:
 def test_co_tenants_are_what_is_not_ours() -> None:
     host = {"cpu_user": 1.5, "cpu_system": 0.5}
     mine = {"cpu_user": 0.5, "cpu_system": 0.25}
-    assert agent_sampler.others(host, {"driver": mine, "": mine}) == {"cpu_others": 0.5}
-    assert agent_sampler.others({"cpu_user": 0.1, "cpu_system": 0.0}, {"": mine}) == {
-        "cpu_others": 0.0
-    }
-    assert agent_sampler.others({}, {"": mine}) == {}
+    assert sampler.others(host, {"driver": mine, "": mine}) == {"cpu_others": 0.5}
+    assert sampler.others({"cpu_user": 0.1, "cpu_system": 0.0}, {"": mine}) == {"cpu_others": 0.0}
+    assert sampler.others({}, {"": mine}) == {}

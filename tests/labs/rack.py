@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.hosts import processes
+from bench.hosts.agent import processes
 from bench.records.results import Run
 from bench.store.folder import Store
 from bench.store.reader import Results

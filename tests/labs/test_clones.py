@@ -19,7 +19,7 @@ from bench.environments.vsphere.client import module
 from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.provider import CloneHost
 from bench.errors import LaunchFailed
-from bench.hosts.link import Link
+from bench.hosts.channel import Timeouts
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape
 from bench.store.folder import Store
@@ -112,13 +112,13 @@ def test_a_cluster_is_scaled_out_and_in_and_what_can_stay_stays(place: Site) -> 
 
 def test_spark_has_a_driver_of_its_own_and_tensorflow_none(place: Site) -> None:
     provider = build(place).clones
-    driver, *workers = provider.fit([], need(2, engine="spark"), OWNER)
+    driver, *workers = provider.scale([], need(2, engine="spark"), OWNER)
     assert isinstance(driver, CloneHost)
     assert len({one.address for one in (driver, *workers)}) == 3
-    beside, *same = provider.fit([driver, *workers], need(2), OWNER)
+    beside, *same = provider.scale([driver, *workers], need(2), OWNER)
     assert same == workers
     assert beside.address == workers[0].address
-    again, *same = provider.fit([beside, *workers], need(1, engine="spark"), OWNER)
+    again, *same = provider.scale([beside, *workers], need(1, engine="spark"), OWNER)
     assert same == workers[:1]
     assert again.address not in {one.address for one in workers}
     assert place.server.calls()["CloneVM_Task"] == 4
@@ -163,16 +163,10 @@ def test_a_refused_key_names_the_clone_and_leaves_nothing(place: Site, tmp_path:
     assert names(there) == set()
 
 
-def test_a_clone_that_dies_in_mid_run_is_named(
-    place: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    defaults = Link.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "lost_after", 1.0)
-    monkeypatch.setattr("bench.hosts.link.KEEPALIVE_SECONDS", 1.0)
-    monkeypatch.setattr("bench.hosts.link.CONNECT_SECONDS", 2.0)
+def test_a_clone_that_dies_in_mid_run_is_named(place: Site, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
     there = build(place)
+    there.clones.timeouts = Timeouts(connect=2.0, lost=1.0, keepalive=1.0)
     cluster = there.open(need(2), OWNER)
     job = msgspec.structs.replace(JOB, bundle={"main.py": str(tmp_path / "main.py")}, workers=2)
     running = cluster.submit(job)

@@ -17,9 +17,9 @@ from bench.engines.tensorflow.engine import TensorFlowEngine
 from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.removal import owned
 from bench.errors import LaunchFailed
-from bench.hosts import equipment
-from bench.hosts.link import Link
-from bench.hosts.ssh import SshHost
+from bench.hosts import python_env
+from bench.hosts.channel import AgentChannel
+from bench.hosts.host import Host
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import EnvironmentSpec, Shape
 from tests.conftest import absent
@@ -69,11 +69,11 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             archive.writestr(name, text)
     known = hashlib.sha256(wheel.read_bytes()).hexdigest()
     lock = f"thing==1.0 \\\n    --hash=sha256:{known}\n"
-    monkeypatch.setattr(equipment, "lock_text", lambda: lock)
+    monkeypatch.setattr(python_env, "lock_text", lambda: lock)
     monkeypatch.setattr(TensorFlowEngine, "lock_roots", ("thing",))
-    equipment.requirements.cache_clear()
+    python_env.requirements.cache_clear()
     yield folder
-    equipment.requirements.cache_clear()
+    python_env.requirements.cache_clear()
 
 
 def _record(text: str) -> str:
@@ -81,18 +81,18 @@ def _record(text: str) -> str:
 
 
 def test_the_environment_is_built_on_every_clone(there: VsphereEnvironment, wheels: Path) -> None:
-    hosts = there.clones.fit([], NEED, OWNER)
+    hosts = there.clones.scale([], NEED, OWNER)
     for host in hosts:
-        assert isinstance(host, SshHost)
-        config = Path(str(host.link.told["home"])) / ".config" / "uv" / "uv.toml"
+        assert isinstance(host, Host)
+        config = Path(str(host.channel.greeting["home"])) / ".config" / "uv" / "uv.toml"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(f'no-index = true\nfind-links = ["{wheels}"]\n')
     there.clones.install_engine(hosts, ENGINES["tensorflow"])
     for host in hosts:
-        assert isinstance(host, SshHost)
+        assert isinstance(host, Host)
         assert Path(host.python).is_relative_to(host.cache)
         assert host.spawn("import", [host.python, "-c", "import thing"], {}).wait(60) == 0
-    caches = {host.cache for host in hosts if isinstance(host, SshHost)}
+    caches = {host.cache for host in hosts if isinstance(host, Host)}
     assert len(caches) == NEED.workers  # the driver stands beside worker 0
     there.clones.release(hosts)
 
@@ -100,12 +100,10 @@ def test_the_environment_is_built_on_every_clone(there: VsphereEnvironment, whee
 def test_a_clone_where_it_cannot_be_built_is_named_and_all_go(
     there: VsphereEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(link: Link, cache: Path, engine: Engine) -> None:
-        raise LaunchFailed(
-            f"host {link.address.name}: no Python environment for {engine.name}: why"
-        )
+    def refuse(channel: AgentChannel, cache: Path, engine: Engine) -> None:
+        raise LaunchFailed(f"host {channel.name}: no Python environment for {engine.name}: why")
 
-    monkeypatch.setattr(equipment, "_build", refuse)
+    monkeypatch.setattr(python_env, "_build", refuse)
     with pytest.raises(LaunchFailed, match=r"host benchcast-.*-\d: no Python environment"):
         there.open(NEED, OWNER)
     assert there.machines(NEED) == 2

@@ -73,7 +73,7 @@ def check_page(place: Site, study: Path) -> None:
     code, out, errors = place.benchcast("report", str(study), "--json")
     assert code == 0, errors
     told = json.loads(out)["data"]
-    verdicts = told["overview"]["verdicts"]
+    verdicts = told["analysis"]["comparison"]["verdicts"]
     assert {one["comparable"] for one in verdicts} == {True}, verdicts
     across = {(one["left_label"], one["right_label"]) for one in verdicts}
     assert len(across) >= 4, across  # within each curve; across engines; across environments

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis.study import overview
-from bench.hosts import processes
+from bench.hosts.agent import processes
 from bench.records.cluster import Owner
+from tests.analysis.factory import analysis_of
 from tests.conftest import absent
 from tests.labs.hosts import lab, missing
 from tests.labs.rack import Rack
@@ -69,9 +69,9 @@ def test_one_to_three_hosts_find_the_same_model(work: Path) -> None:
         for private in (str(rack.hosts[0].key), str(rack.hosts[0].known_hosts), '"user"'):
             assert private not in text
     limits = {bundle.task: bundle.quality for bundle in read.bundles.values()}
-    made = overview(read.sessions.values(), [], read.cases, read.runs, limits=limits)
-    assert made.verdicts
-    assert [verdict.reasons for verdict in made.verdicts if not verdict.comparable] == []
+    made = analysis_of(list(read.sessions.values()), [], read.runs, cases=read.cases, limits=limits)
+    assert made.comparison.verdicts
+    assert [verdict.reasons for verdict in made.comparison.verdicts if not verdict.comparable] == []
 
 
 def test_a_cpu_limit_holds_inside_a_host(work: Path) -> None:

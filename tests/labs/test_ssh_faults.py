@@ -11,7 +11,7 @@ import pytest
 
 from bench.cli import app
 from bench.engines.tensorflow.engine import TensorFlowEngine
-from bench.hosts import equipment
+from bench.hosts import python_env
 from tests.conftest import absent
 from tests.hosts import packages
 from tests.labs.hosts import LabHost, lab, missing
@@ -137,14 +137,14 @@ def test_a_run_where_uv_built_the_environment_and_a_spare_was_needed(
         rack = Rack(folder=work, hosts=hosts)
         near = f"{hosts[0].address.rpartition('.')[0]}.254"  # this machine, as the hosts see it
         with packages.serving(work / "index", near, ours) as (url, lock):
-            monkeypatch.setattr(equipment, "lock_text", lambda: lock)
+            monkeypatch.setattr(python_env, "lock_text", lambda: lock)
             monkeypatch.setattr(TensorFlowEngine, "lock_roots", ("thing",))
-            equipment.requirements.cache_clear()
+            python_env.requirements.cache_clear()
             for host, index in zip(hosts, ("http://127.0.0.1:9", url, url), strict=True):
                 packages.use(host.home, index)
             study = rack.quickly([2], python=None)
             assert not app.app(["run", str(study)], standalone_mode=False)
-        equipment.requirements.cache_clear()
+        python_env.requirements.cache_clear()
         (run,) = rack.read.runs
         assert run.status == "ok"
         built = [

@@ -13,7 +13,7 @@ import pytest
 from bench.errors import StoreError
 from bench.records import identity
 from bench.records.results import SCHEMA
-from bench.report import tables
+from bench.report.sections.cells import cells
 from bench.store import Results, Store
 from tests import reference
 
@@ -75,6 +75,13 @@ def test_renamed_fields_keep_their_values(sample: Results) -> None:
     assert [started.run for _, started in sample.orphans] == ["261121-180000000-dead"]
 
 
+def test_settings_of_an_environment_keep_what_is_keyed(sample: Results) -> None:
+    (session,) = sample.sessions.values()
+    rack = session.study.environments[-1]
+    assert rack.settings["hosts"] == [{"address": "node1", "cores": 4}, {"address": "node2"}]
+    assert rack.keyed["hosts"] == [{"address": "node1"}, {"address": "node2"}]
+
+
 def test_a_session_of_today_adds_to_a_folder_of_schema_1(tmp_path: Path, sample: Results) -> None:
     folder = tmp_path / "study"
     shutil.copytree(SAMPLE, folder)
@@ -99,4 +106,4 @@ def test_a_corrupt_line_of_schema_1_is_named(tmp_path: Path) -> None:
 def test_the_reference_has_the_figures_that_it_had_in_schema_1() -> None:
     """``reference-1/cells.csv`` was rendered before there was a schema 2."""
     before = Path(__file__).parent / "reference-1" / "cells.csv"
-    assert tables.cells(reference.analysed()) == before.read_text()
+    assert cells(reference.analysed()).csv() == before.read_text()

@@ -16,25 +16,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis.study import representatives
 from bench.analysis.study_types import StudyAnalysis
 from bench.errors import StorageFailed
-from bench.report import figures, markdown, tables, write
+from bench.report import figures, markdown, terminal, write
 from bench.report import page as html
-from bench.report import terminal as text
+from bench.report.sections.cells import cells
+from bench.report.sections.runs import runs
 from tests.analysis import factory
-from tests.analysis.factory import Maker, case, failed, gpus, overview, samples, session, study
+from tests.analysis.factory import Maker, analysis_of, case, failed, gpus, samples, session, study
 
 GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
 
 
 def example() -> StudyAnalysis:
-    """Return the overview of the example study with one failed run and samples."""
+    """Return the analysis of the example study with one failed run and samples."""
     sessions, machines, runs = study()
     runs.append(failed(Maker().run(case(), 1.0, 9, run="20260102-900000"), "executor <lost> | 2"))
-    chosen = representatives(factory.CASES, runs)
-    return overview(sessions, machines, runs, samples={run: samples() for run in chosen})
+    chosen = factory.drawn_runs(runs)
+    return analysis_of(sessions, machines, runs, samples={run: samples() for run in chosen})
 
 
 class Page(HTMLParser):
@@ -90,9 +90,9 @@ def test_goldens() -> None:
     found = example()
     drawn = figures.draw(found)
     golden("report.md", markdown.render(found, drawn))
-    golden("runs.csv", tables.runs(found))
-    golden("cells.csv", tables.cells(found))
-    golden("summary.txt", text.summary_text(found))
+    golden("runs.csv", runs(found.runs).csv())
+    golden("cells.csv", cells(found).csv())
+    golden("summary.txt", factory.printed(found))
     golden("page.txt", "\n".join(Page(html.render(found, drawn)).words) + "\n")
 
 
@@ -117,7 +117,7 @@ def test_the_page_stands_alone() -> None:
 def test_every_run_is_on_the_page_and_in_the_sheet() -> None:
     found = example()
     page = Page(html.render(found))
-    rows = list(csv.DictReader(io.StringIO(tables.runs(found))))
+    rows = list(csv.DictReader(io.StringIO(runs(found.runs).csv())))
     assert [row["run"] for row in rows] == [row.run for row in found.runs]
     assert all(page.ids[row.run] == 1 for row in found.runs)
     assert "executor <lost> | 2" in page.words
@@ -144,9 +144,9 @@ def test_write_leaves_whole_files_only(tmp_path: Path) -> None:
 
 def test_gpus_have_a_figure_where_they_were_sampled() -> None:
     sessions, machines, runs = study()
-    chosen = representatives(factory.CASES, runs)
+    chosen = factory.drawn_runs(runs)
     host = {run: samples() for run in chosen}
-    found = overview(sessions, machines, runs, samples=host, gpus={chosen[0]: gpus()})
+    found = analysis_of(sessions, machines, runs, samples=host, gpus={chosen[0]: gpus()})
     drawn = {one.name: one for one in figures.draw(found)}
     assert list(drawn)[-2:] == ["utilization", "gpus"]
     page = Page(html.render(found, figures.draw(found)))
@@ -157,14 +157,14 @@ def test_gpus_have_a_figure_where_they_were_sampled() -> None:
 
 
 def everything(found: StudyAnalysis) -> str:
-    """Return all renderings of an overview in one text."""
+    """Return all renderings of an analysis in one text."""
     drawn = figures.draw(found)
     page = Page(html.render(found, drawn))
-    return "\n".join([*page.words, markdown.render(found, drawn), text.summary_text(found)])
+    return "\n".join([*page.words, markdown.render(found, drawn), factory.printed(found)])
 
 
 def test_one_run_has_a_time_and_no_interval() -> None:
-    words = everything(overview([session([case()])], [], [Maker().run(case(), 10.0)]))
+    words = everything(analysis_of([session([case()])], [], [Maker().run(case(), 10.0)]))
     assert "10 s with 1 worker (one run only, no interval); how it scales is not known" in words
     assert "only one worker count was measured" in words
     assert "nan" not in words.lower().split()
@@ -173,7 +173,7 @@ def test_one_run_has_a_time_and_no_interval() -> None:
 def test_all_failed_is_said() -> None:
     make, one = Maker(), case()
     runs = [failed(make.run(one, repeat=i), "no Java") for i in range(3)]
-    words = everything(overview([session([one])], [], runs))
+    words = everything(analysis_of([session([one])], [], runs))
     assert "spark-logreg: no run gave a time." in words
     assert "no run ended ok; the last one failed: no Java" in words
     assert "3 failed" in words
@@ -181,14 +181,14 @@ def test_all_failed_is_said() -> None:
 
 
 def test_nothing_at_all_is_said() -> None:
-    assert "Nothing has been measured yet." in everything(overview([], [], []))
+    assert "Nothing has been measured yet." in everything(analysis_of([], [], []))
 
 
 def test_missing_samples_and_quality_are_said() -> None:
     make, cases = Maker(), [case(workers=1), case(workers=2)]
     runs = [make.run(one, 10.0 / one.workers + i, i) for one in cases for i in range(3)]
     bare = [msgspec.structs.replace(run, quality=None, digests=None, stages=()) for run in runs]
-    words = everything(overview([session(cases)], [], bare))
+    words = everything(analysis_of([session(cases)], [], bare))
     assert "no samples of CPU and memory were kept" in words
     assert "Not proven: 1 of 1 comparisons lack evidence." in words
     assert "no run reports its quality" in words
@@ -200,7 +200,7 @@ def test_not_comparable_runs_get_no_speedup_in_the_answer() -> None:
     assert runs[2].quality is not None
     off = factory.quality(objective=0.9)
     runs[2] = msgspec.structs.replace(runs[2], quality=off)
-    words = everything(overview([session(cases)], [], runs))
+    words = everything(analysis_of([session(cases)], [], runs))
     assert "its runs are not the same work, so no speed-up is stated" in words
     assert "objective differs by 0.488, 1e-06 is allowed" in words
 
@@ -210,17 +210,15 @@ def test_a_run_is_shown_in_full() -> None:
 
     run = Maker().run(case(), 10.0)
     shown = io.StringIO()
-    Console(file=shown, width=90).print(text.run_panel(run))
+    Console(file=shown, width=90).print(terminal.run_panel(run))
     for part in (run.run, "spark-logreg", "phase work", "stage train"):
         assert part in shown.getvalue()
-        assert part in text.run_text(run)
 
 
 def test_a_terminal_gets_a_table_and_a_pipe_plain_text() -> None:
     from rich.console import Console
 
-    found, terminal, pipe = example(), io.StringIO(), io.StringIO()
-    text.show(found, Console(file=terminal, width=140, force_terminal=True))
-    text.show(found, Console(file=pipe, width=40))
-    assert "\x1b[" in terminal.getvalue()
-    assert pipe.getvalue() == text.summary_text(found)
+    screen = io.StringIO()
+    terminal.print_analysis(example(), Console(file=screen, width=140, force_terminal=True))
+    assert "\x1b[" in screen.getvalue()
+    assert "\x1b[" not in factory.printed(example())

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.study import overview
-from bench.hosts import processes
-from bench.hosts.local import LocalProvider
+from bench.environments.local.provider import LocalProvider
+from bench.hosts.agent import processes
 from bench.records.results import Run
 from bench.records.study import Case
 from bench.store.folder import Store
+from tests.analysis.factory import analysis_of
 from tests.campaigns import prepare
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
@@ -83,8 +83,10 @@ def marked(store: Store) -> list[int]:
 def left(store: Store) -> list[str]:
     """Return what sessions of these results left; other campaigns' things are not theirs."""
     sessions = store.read().sessions
-    found = LocalProvider().owned()
-    return [one.text for one in found if one.owner.session in sessions]
+    provider = LocalProvider()
+    found = [one.text for one in provider.owned() if one.owner.session in sessions]
+    provider.close()
+    return found
 
 
 def sleep_until_begun(process: subprocess.Popen[bytes], store: Store, extra: float) -> None:
@@ -170,9 +172,9 @@ def verdicts(runs: Sequence[Path]) -> dict[bool | None, list[str]]:
         found += read.runs
         cases |= read.cases
         limits.update({bundle.task: bundle.quality for bundle in read.bundles.values()})
-    made = overview(sessions, [], cases, found, limits=limits)
+    made = analysis_of(sessions, [], found, cases=cases, limits=limits)
     said: dict[bool | None, list[str]] = {}
-    for verdict in made.verdicts:
+    for verdict in made.comparison.verdicts:
         said.setdefault(verdict.comparable, []).extend(verdict.reasons)
     return said
 

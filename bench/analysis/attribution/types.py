@@ -20,6 +20,5 @@ class LossPoint(msgspec.Struct, frozen=True, kw_only=True):
 class Losses(msgspec.Struct, frozen=True, kw_only=True):
     """What each added worker of a curve is lost to, a point for each worker count attributed."""
 
-    curve: str
     label: str
     points: tuple[LossPoint, ...]

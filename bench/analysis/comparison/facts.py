@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.analysis.runs.grouping import Line
+from bench.analysis.runs.grouping import CurveRuns
+from bench.analysis.runs.study_facts import distinct
 from bench.records.results import (
     Digests,
     Figure,
@@ -93,7 +94,7 @@ class CurveFacts(msgspec.Struct, kw_only=True):
 
 
 def gather(
-    line: Line, limits: QualityLimits, machines: Mapping[str, Machine] | None = None
+    line: CurveRuns, limits: QualityLimits, machines: Mapping[str, Machine] | None = None
 ) -> CurveFacts:
     """Return what the counted runs of a curve say; params count within one set of factors.
 
@@ -202,11 +203,6 @@ def _notes(label: str, runs: Sequence[Run]) -> list[str]:
     if marked:
         notes.append(f"{marked} of {len(runs)} runs of {label} carry events (see the list of runs)")
     return notes
-
-
-def distinct(values: Iterable[str]) -> Values:
-    """Return the distinct values, sorted."""
-    return tuple(sorted(set(values)))
 
 
 def words(values: Values) -> str:

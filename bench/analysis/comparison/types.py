@@ -36,7 +36,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether runs did the same work: True, False, or None where it cannot be proven.
 
-    ``left`` and ``right`` are ids of curves (equal within one curve). ``reasons`` say in words
+    ``left`` and ``right`` are labels of curves (equal within one curve). ``reasons`` say in words
     what stands against it or what is missing; ``notes`` what else is good to know; ``accepted``
     names the differences that would stand against it, had the reader not accepted them.
     """
@@ -44,8 +44,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     scope: VerdictScope
     left: str
     right: str
-    left_label: str
-    right_label: str
     comparable: bool | None
     reasons: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
@@ -55,15 +53,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """How many times as long ``right`` takes as ``left`` at one worker count (ids of curves).
+    """How many times as long ``right`` takes as ``left`` at one worker count (labels of curves).
 
     ``accepted`` are the differences that the reader accepted for it.
     """
 
     left: str
     right: str
-    left_label: str
-    right_label: str
     workers: int
     ratio: Interval
     accepted: tuple[str, ...] = ()
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Verdicts within and across the curves of each task, and ratios of those that compare."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
+
+    def contradicts(self, label: str) -> bool:
+        """Say whether the runs of this curve are known not to be the same work."""
+        return any(
+            one.scope == "within" and one.left == label and one.comparable is False
+            for one in self.verdicts
+        )

@@ -12,13 +12,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
+from bench.analysis.comparison import interleaving
 from bench.analysis.comparison.facts import CONTENTION, CurveFacts, gather, words
-from bench.analysis.comparison.types import Check, Difference, Ratio, Verdict, VerdictScope
-from bench.analysis.runs.grouping import Line, flat, others
-from bench.analysis.runs.summary import run_values
-from bench.analysis.statistics import interleaving
-from bench.analysis.statistics.interval import LEVEL
-from bench.analysis.statistics.ratio import compared
+from bench.analysis.comparison.types import Check, Difference, Verdict, VerdictScope
+from bench.analysis.runs.grouping import CurveRuns, flat, others
 from bench.records.results import Figure, Machine, QualityLimits, Vector
 from bench.records.values import Scalar
 from bench.text import quote
@@ -31,7 +28,7 @@ Machines = Mapping[str, Machine]
 
 
 def within(
-    line: Line,
+    line: CurveRuns,
     limits: QualityLimits = NO_LIMITS,
     allow: Collection[str] = (),
     machines: Machines | None = None,
@@ -62,8 +59,8 @@ def within(
 
 
 def across(
-    left: Line,
-    right: Line,
+    left: CurveRuns,
+    right: CurveRuns,
     limits: QualityLimits = NO_LIMITS,
     allow: Collection[str] = (),
     machines: Machines | None = None,
@@ -89,20 +86,20 @@ def across(
     return _verdict("across", (left, right), _accept(found, checks, allow), checks, missing, notes)
 
 
-def pairs(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
+def pairs(lines: Sequence[CurveRuns]) -> Iterator[tuple[CurveRuns, CurveRuns]]:
     """Yield the curves of one task to compare: all that differ in one factor, and each other
     curve with the task's first."""
     covered: set[str] = set()
     for left, right in itertools.combinations(lines, 2):
         if len(under_study(left, right, every=True)) == 1:
-            covered |= {left.id, right.id}
+            covered |= {left.label, right.label}
             yield left, right
     for line in lines[1:]:
-        if line.id not in covered:
+        if line.label not in covered:
             yield lines[0], line
 
 
-def under_study(left: Line, right: Line, *, every: bool = False) -> set[str]:
+def under_study(left: CurveRuns, right: CurveRuns, *, every: bool = False) -> set[str]:
     """Return the one factor in which two curves differ; none where they differ in several.
 
     With ``every``, return all of them: workload, environment and paths of factors.
@@ -114,32 +111,7 @@ def under_study(left: Line, right: Line, *, every: bool = False) -> set[str]:
     return found if every or len(found) == 1 else set()
 
 
-def ratios(verdict: Verdict, left: Line, right: Line, level: float = LEVEL) -> list[Ratio]:
-    """Return right's time over left's at each worker count of both; none unless comparable."""
-    if verdict.comparable is not True:
-        return []
-    found = []
-    mine = {group.workers: group for group in left.groups}
-    for group in right.groups:
-        if group.workers in mine:
-            over, under = run_values(group.counted), run_values(mine[group.workers].counted)
-            interval = compared(over, under, level)
-            if interval is not None:
-                found.append(
-                    Ratio(
-                        left=left.id,
-                        right=right.id,
-                        left_label=left.label,
-                        right_label=right.label,
-                        workers=group.workers,
-                        ratio=interval,
-                        accepted=verdict.accepted,
-                    )
-                )
-    return found
-
-
-def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Difference]:
+def _settings(left: CurveRuns, right: CurveRuns, free: Collection[str]) -> Iterator[Difference]:
     """Yield parameters and dataset settings of the cases that differ and must not.
 
     Parameters that only one workload has are its own affair; so are the engine's settings.
@@ -159,7 +131,7 @@ def _settings(left: Line, right: Line, free: Collection[str]) -> Iterator[Differ
             yield _difference(name, str(a), str(b), free, allowed=not same_place, note=note)
 
 
-def _same(left: Line, right: Line, name: str) -> bool:
+def _same(left: CurveRuns, right: CurveRuns, name: str) -> bool:
     """Say whether two curves have the workload or the environment in common."""
     a, b = left.groups[0].runs[0].cell, right.groups[0].runs[0].cell
     return bool(getattr(a, name) == getattr(b, name))
@@ -308,7 +280,7 @@ def _accept(
 
 def _verdict(
     scope: VerdictScope,
-    lines: tuple[Line, Line],
+    lines: tuple[CurveRuns, CurveRuns],
     found: Sequence[Difference],
     checks: Sequence[Check],
     missing: Sequence[str],
@@ -320,10 +292,8 @@ def _verdict(
     accepted = tuple(dict.fromkeys(item.name for item in found if item.note == ACCEPTED))
     return Verdict(
         scope=scope,
-        left=lines[0].id,
-        right=lines[1].id,
-        left_label=lines[0].label,
-        right_label=lines[1].label,
+        left=lines[0].label,
+        right=lines[1].label,
         comparable=False if against else (None if missing else True),
         reasons=(*against, *missing),
         differences=tuple(found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
@@ -15,7 +16,7 @@ from bench.records.values import Scalar
 EARLIER = "an earlier study: its cell is not part of the current one"
 
 
-class Group(msgspec.Struct, kw_only=True):
+class CellRuns(msgspec.Struct, kw_only=True):
     """The runs of one cell; ``counted`` are the latest ok ones by key, in order of their ids."""
 
     workers: int
@@ -23,13 +24,15 @@ class Group(msgspec.Struct, kw_only=True):
     counted: list[Run]
 
 
-class Line(msgspec.Struct, kw_only=True):
-    """The cells of one curve by worker count; ``case`` is None where no session tells it."""
+class CurveRuns(msgspec.Struct, kw_only=True):
+    """The cells of one curve by worker count; ``label`` names it, and no other of the study.
 
-    id: str
+    ``case`` is None where no session tells it.
+    """
+
     label: str
     case: Case | None
-    groups: list[Group]
+    groups: list[CellRuns]
 
     @property
     def counted(self) -> list[Run]:
@@ -44,10 +47,13 @@ class Line(msgspec.Struct, kw_only=True):
 
 
 class Selection(msgspec.Struct, kw_only=True):
-    """The curves, and why runs do not count (run id -> reason)."""
+    """All runs in the order of their ids, the curves that they make, and why some do not count
+    (run id -> reason). ``planned`` is the number of planned runs, None where nobody says."""
 
-    lines: list[Line]
+    runs: list[Run]
+    lines: list[CurveRuns]
     why_not: dict[str, str]
+    planned: int | None = None
 
 
 def select(
@@ -70,14 +76,17 @@ def select(
         bundle = run.digests.bundle if run.digests else ""
         cells.setdefault((run.cell.workers, run.cell.series, bundle), []).append(run)
     lines = [
-        Line(id="", label="", case=cases.get(first.cell.case), groups=_current(cells, why_not))
+        CurveRuns(label="", case=cases.get(first.cell.case), groups=_current(cells, why_not))
         for first, cells in found.values()
     ]
     lines.sort(key=_order)
-    for number, line in enumerate(lines, 1):
-        line.id = f"curve-{number}"
     _name(lines)
-    return Selection(lines=lines, why_not=why_not)
+    return Selection(
+        runs=ordered,
+        lines=lines,
+        why_not=why_not,
+        planned=None if planned is None else len(planned),
+    )
 
 
 def _reasons(ordered: Sequence[Run]) -> dict[str, str]:
@@ -96,7 +105,7 @@ def _reasons(ordered: Sequence[Run]) -> dict[str, str]:
 
 def _current(
     cells: Mapping[tuple[int, str, str], list[Run]], why_not: dict[str, str]
-) -> list[Group]:
+) -> list[CellRuns]:
     """Return one group a worker count: the one that ran last, with runs that died too early to
     have a bundle digest; the others are marked in ``why_not``."""
     groups = []
@@ -113,7 +122,7 @@ def _current(
                     why_not[run.run] = f"{EARLIER} (its cell was changed and run again)"
         runs.sort(key=lambda run: run.run)
         counted = [run for run in runs if run.run not in why_not]
-        groups.append(Group(workers=workers, runs=runs, counted=counted))
+        groups.append(CellRuns(workers=workers, runs=runs, counted=counted))
     return groups
 
 
@@ -127,7 +136,7 @@ def others(factors: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return {path: factors[path] for path in sorted(factors) if path != "workers"}
 
 
-def _order(line: Line) -> tuple[str, str, str, str, bytes]:
+def _order(line: CurveRuns) -> tuple[str, str, str, str, bytes]:
     """Sort curves by task, engine, workload, environment and factors."""
     cell = line.groups[0].runs[0].cell
     engine = line.case.engine if line.case else ""
@@ -135,7 +144,7 @@ def _order(line: Line) -> tuple[str, str, str, str, bytes]:
     return (line.task or "", engine, cell.workload, cell.environment, factors)
 
 
-def _name(lines: Sequence[Line]) -> None:
+def _name(lines: Sequence[CurveRuns]) -> None:
     """Label each curve by what tells it from the others: workload, environment, factors, rest."""
     cells = [line.groups[0].runs[0].cell for line in lines]
     several = len({cell.environment for cell in cells}) > 1
@@ -149,14 +158,18 @@ def _name(lines: Sequence[Line]) -> None:
             _tell_apart(same)
 
 
-def _tell_apart(lines: Sequence[Line]) -> None:
-    """Add to equal labels the settings in which the cases differ, else the curve's id."""
+def _tell_apart(lines: Sequence[CurveRuns]) -> None:
+    """Add to equal labels the settings in which the cases differ, and a number where that is not
+    enough."""
     settings = [flat(line.case) for line in lines]
     names = sorted({name for one in settings for name in one})
     telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
+    seen: Counter[str] = Counter()
     for line, one in zip(lines, settings, strict=True):
         words = [f"{name} = {one.get(name, 'not given')}" for name in telling[:3]]
-        line.label = ", ".join([line.label, *(words or [line.id])])
+        label = ", ".join([line.label, *words])
+        seen[label] += 1
+        line.label = label if seen[label] == 1 else f"{label} ({seen[label]})"
 
 
 def flat(case: Case | None) -> dict[str, Scalar]:

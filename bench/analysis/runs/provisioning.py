@@ -9,7 +9,7 @@ from bench.analysis.runs.types import ProvisionTimes
 from bench.records.results import ClusterEvent, Machine
 
 
-def making(
+def provision_times(
     lives: Iterable[ClusterEvent], machines: Mapping[str, Machine]
 ) -> tuple[ProvisionTimes, ...]:
     """Return one entry an environment and kind of clone, from the clusters' last lines.

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from bench.analysis.runs.doubts import doubts
+from bench.analysis.runs.trends import warmup
 from bench.analysis.runs.types import CellSummary, Counts, Headline, RunValue, Share
-from bench.analysis.statistics import outliers, trend
 from bench.analysis.statistics.interval import LEVEL, estimate, variation
 from bench.records.results import Run
 from bench.records.study import PHASES
@@ -110,7 +111,7 @@ def run_values(runs: Iterable[Run]) -> tuple[RunValue, ...]:
 
 
 def cell(
-    identity: str, curve: str, runs: Sequence[Run], counted: Sequence[Run], level: float = LEVEL
+    identity: str, label: str, runs: Sequence[Run], counted: Sequence[Run], level: float = LEVEL
 ) -> CellSummary:
     """Summarize one point of the study: all its ``runs``, of which ``counted`` make the figures."""
     first = runs[0].cell
@@ -124,7 +125,7 @@ def cell(
     cold = [run.passes[0] for run in counted if run.passes]
     return CellSummary(
         id=identity,
-        curve=curve,
+        label=label,
         workload=first.workload,
         environment=first.environment,
         workers=first.workers,
@@ -136,8 +137,8 @@ def cell(
         cold=median(cold) if cold else None,
         worker_cpu=median(cpu) if cpu else None,
         wall=median(wall) if wall else None,
-        warmup=trend.warmup(identity, counted),
-        doubts=outliers.doubts(counted, values),
+        warmup=warmup(identity, counted),
+        doubts=doubts(counted, values),
         phases=phases(counted),
         stages=stages(counted),
         stages_mode=" and ".join(sorted({run.stages_mode for run in counted})),

@@ -1,19 +1,28 @@
-"""Runs, cells and curves as analysis describes them.
+"""Runs and cells as analysis describes them.
 
 A missing figure is ``None``, never 0. Times are in seconds, memory in bytes, CPU in cores' worth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from bench.analysis.statistics.interval import LEVEL
 from bench.analysis.statistics.types import Interval, Trend
 from bench.records.results import RunEvent, Status
 from bench.records.values import Scalar
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the reader asks for: the ``level`` (0..1) of all intervals, and the names of
+    differences between compared runs that are accepted."""
+
+    allow: Collection[str] = ()
+    level: float = LEVEL
 
 
 class Headline(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +71,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     """All repeats of one point of the study; ``cold`` is the median of pass 0, ``cv`` sd/mean.
 
-    ``worker_cpu`` and ``wall`` are medians of the whole work (s) over the runs that know their
-    workers' CPU time; ``warmup`` is the trend of passes after the warm-ups, if it was tested.
+    ``label`` names its curve; ``worker_cpu`` and ``wall`` are medians of the whole work (s) over
+    the runs that know their workers' CPU time; ``warmup`` is the trend of passes after the
+    warm-ups, if it was tested.
     """
 
     id: str
-    curve: str
+    label: str
     workload: str
     environment: str
     workers: int
@@ -86,37 +96,6 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     stages_mode: str = ""
     runs: tuple[RunValue, ...] = ()
     note: str = ""
-
-
-class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker count of a curve; ``ideal`` is the time (s) of perfect scaling from the first."""
-
-    workers: int
-    seconds: Interval | None = None
-    runs: tuple[RunValue, ...] = ()
-    ideal: float | None = None
-    speedup: Interval | None = None
-    efficiency: Interval | None = None
-
-
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """Time over worker count of one workload in one environment, all else equal.
-
-    ``base`` is the worker count that speed-up refers to; ``representative`` the run nearest to
-    the middle at the largest measured worker count.
-    """
-
-    id: str
-    label: str
-    workload: str
-    environment: str
-    engine: str | None = None
-    task: str | None = None
-    dataset: str = ""
-    factors: Mapping[str, Scalar] = {}
-    points: tuple[CurvePoint, ...] = ()
-    base: int | None = None
-    representative: str | None = None
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +126,6 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
     ``sampling`` is the seconds from one sample to the next that its study asked for.
     """
 
-    curve: str
     label: str
     run: str
     workers: int

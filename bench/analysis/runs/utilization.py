@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from bench.analysis.runs.types import Curve, Gpu, Series, Utilization
+from bench.analysis.runs.grouping import CurveRuns
+from bench.analysis.runs.representatives import of_curve
+from bench.analysis.runs.types import Gpu, Series, Utilization
 
 MOST_POINTS = 240
 Columns = Mapping[str, Sequence[object]]
 Row = tuple[float, tuple[float | None, ...]]
 
 
+def utilizations(
+    lines: Iterable[CurveRuns],
+    samples: Mapping[str, Columns],
+    gpus: Mapping[str, Columns],
+    sampling: Mapping[str, float],
+) -> tuple[Utilization, ...]:
+    """Return the utilization of the run that stands for each curve, where it has samples.
+
+    ``samples`` and ``gpus`` are columns by run (see ``utilization``), ``sampling`` the seconds
+    from one sample to the next by session.
+    """
+    drawn = [
+        utilization(
+            line.label,
+            run.run,
+            run.cell.workers,
+            samples[run.run],
+            gpus.get(run.run),
+            sampling.get(run.session),
+        )
+        for line in lines
+        if (run := of_curve(line)) is not None and run.run in samples
+    ]
+    return tuple(one for one in drawn if one.series)
+
+
 def utilization(
-    curve: Curve,
+    label: str,
     run: str,
     workers: int,
     columns: Columns,
     gpus: Columns | None = None,
     sampling: float | None = None,
 ) -> Utilization:
-    """Return the utilization of one run from its samples' columns, thinned by means.
+    """Return the utilization of one run of the curve ``label`` from its samples, thinned by means.
 
     ``columns`` are equally long: ``t`` (s), ``scope``, ``cpu_user`` and ``cpu_system`` (cores'
     worth, each over the time since its scope's row before), ``memory_used`` (bytes); ``gpus`` are
@@ -31,8 +59,7 @@ def utilization(
     host = _scopes(columns, ("cpu_user", "cpu_system", "memory_used"))
     devices = _scopes(gpus or {}, ("utilization", "memory_used", "power"))
     return Utilization(
-        curve=curve.id,
-        label=curve.label,
+        label=label,
         run=run,
         workers=workers,
         sampling=sampling,

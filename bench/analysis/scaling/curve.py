@@ -4,35 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analysis.runs.types import CellSummary, CurvePoint
+from bench.analysis.runs.blocks import compared
+from bench.analysis.runs.grouping import CurveRuns, others
+from bench.analysis.runs.types import CellSummary
+from bench.analysis.scaling.types import Curve, CurvePoint, Scaling
 from bench.analysis.statistics.interval import LEVEL
-from bench.analysis.statistics.ratio import compared
 from bench.analysis.statistics.types import Interval
 
 BASE = "the worker count that the others are compared with"
 
 
-def points(cells: Sequence[CellSummary], level: float = LEVEL) -> tuple[CurvePoint, ...]:
-    """Return the points of one curve by worker count, compared with its smallest measured one.
+def scaling(
+    lines: Sequence[CurveRuns], cells: Sequence[Sequence[CellSummary]], level: float = LEVEL
+) -> Scaling:
+    """Return a curve for each of ``lines``, whose cells are summarized in ``cells``."""
+    return Scaling(
+        curves=tuple(_curve(line, own, level) for line, own in zip(lines, cells, strict=True))
+    )
+
+
+def _curve(line: CurveRuns, cells: Sequence[CellSummary], level: float) -> Curve:
+    """Return one curve, each point compared with the smallest worker count that was measured.
 
     Speed-up is T(n_min) / T(n), efficiency speed-up * n_min / n (Kumar et al., "Introduction to
     Parallel Computing", 2nd ed. 2003, section 5.2), ideal time T(n_min) * n_min / n.
     """
+    first = line.groups[0].runs[0].cell
     ordered = sorted(cells, key=lambda cell: cell.workers)
-    base = base_of(ordered)
-    return tuple(_point(cell, base, level) for cell in ordered)
-
-
-def base_of(cells: Sequence[CellSummary]) -> CellSummary | None:
-    """Return the cell with the smallest worker count that has a time, if any."""
-    measured = [cell for cell in cells if cell.seconds is not None]
-    return min(measured, key=lambda cell: cell.workers) if measured else None
+    base = next((cell for cell in ordered if cell.seconds is not None), None)
+    return Curve(
+        label=line.label,
+        workload=first.workload,
+        environment=first.environment,
+        engine=line.case.engine if line.case else None,
+        task=line.task,
+        dataset=line.case.dataset if line.case else "",
+        factors=others(first.factors),
+        points=tuple(_point(cell, base, level) for cell in ordered),
+        base=base.workers if base else None,
+    )
 
 
 def _point(cell: CellSummary, base: CellSummary | None, level: float) -> CurvePoint:
     """Return one point; without a base or a time of its own it has no speed-up."""
     if base is None or base.seconds is None:
-        return CurvePoint(workers=cell.workers, runs=cell.runs)
+        return CurvePoint(cell=cell)
     share = base.workers / cell.workers
     speedup: Interval | None = None
     if cell.workers == base.workers:
@@ -40,9 +56,7 @@ def _point(cell: CellSummary, base: CellSummary | None, level: float) -> CurvePo
     elif cell.seconds is not None:
         speedup = compared(base.runs, cell.runs, level)
     return CurvePoint(
-        workers=cell.workers,
-        seconds=cell.seconds,
-        runs=cell.runs,
+        cell=cell,
         ideal=base.seconds.mid * share,
         speedup=speedup,
         efficiency=_scaled(speedup, share),

@@ -12,6 +12,8 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 
+import msgspec
+
 from bench.analysis.statistics.types import Interval
 
 LEVEL = 0.95
@@ -107,3 +109,18 @@ def t_quantile(probability: float, freedom: float) -> float:
 def variation(seconds: Sequence[float]) -> float | None:
     """Return the coefficient of variation, sample sd over mean (0.1 = 10 %); None below 2 runs."""
     return stdev(seconds) / fmean(seconds) if len(seconds) > 1 and fmean(seconds) > 0 else None
+
+
+def reciprocal(ratio: Interval) -> Interval:
+    """Return the interval of 1 / ratio (positive): how fast instead of how long, or the reverse."""
+    return msgspec.structs.replace(
+        ratio,
+        mid=1 / ratio.mid,
+        low=None if ratio.high is None else 1 / ratio.high,
+        high=None if ratio.low is None else 1 / ratio.low,
+    )
+
+
+def decided(ratio: Interval) -> bool:
+    """Say whether a ratio's interval excludes 1, or there is none that could include it."""
+    return ratio.low is None or ratio.high is None or not ratio.low <= 1 <= ratio.high

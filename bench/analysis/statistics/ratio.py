@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics.interval import LEVEL, deviation, t_quantile
 from bench.analysis.statistics.types import Interval
 
@@ -48,19 +46,12 @@ def ratio(over: Sequence[float], under: Sequence[float], level: float = LEVEL) -
     )
 
 
-def compared(
-    over: Sequence[RunValue], under: Sequence[RunValue], level: float = LEVEL
-) -> Interval | None:
-    """Return how many times as long ``over`` takes as ``under``, with an interval where possible.
+def paired(pairs: Sequence[tuple[float, float]], level: float = LEVEL) -> Interval:
+    """Return the geometric mean of the ratios of two or more pairs of positive times (s).
 
-    Where both ran in the same blocks, slow drift of the machine falls on both sides of each ratio
-    and cancels: paired t on the log ratios of blocks (Student, "The probable error of a mean",
-    Biometrika 6 (1908) 1-25, the hours of sleep). Else as ``ratio``, which takes all runs as
-    independent.
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25, the hours of
+    sleep: t on the paired differences, here of log times.
     """
-    pairs = blocks(over, under)
-    if pairs is None:
-        return ratio([one.seconds for one in over], [one.seconds for one in under], level)
     logs = [math.log(a / b) for a, b in pairs]
     n, centre = len(logs), fmean(logs)
     half = t_quantile(0.5 + level / 2, n - 1) * deviation(logs) / math.sqrt(n)
@@ -72,24 +63,3 @@ def compared(
         method=PAIRED,
         n=n,
     )
-
-
-def blocks(over: Sequence[RunValue], under: Sequence[RunValue]) -> list[tuple[float, float]] | None:
-    """Return both sides' times (s) repeat by repeat, or None where they are no complete blocks.
-
-    They are where both have the same two or more repeats once, each pair in one session, and one
-    pair ended before the next began (ids of runs sort by time): a repeat that was run again later,
-    or a side that was measured as a whole after the other, makes no block.
-    """
-    left, right = ({one.repeat: one for one in side} for side in (over, under))
-    whole = len(left) == len(over) > 1 and len(right) == len(under) and left.keys() == right.keys()
-    if not whole or None in left or min(one.seconds for one in (*over, *under)) <= 0:
-        return None
-    pairs = sorted(((left[repeat], right[repeat]) for repeat in left), key=lambda pair: pair[0].run)
-    apart = all(
-        max(one.run for one in pair) < min(one.run for one in later)
-        for pair, later in itertools.pairwise(pairs)
-    )
-    if not apart or any(a.session != b.session for a, b in pairs):
-        return None
-    return [(a.seconds, b.seconds) for a, b in pairs]

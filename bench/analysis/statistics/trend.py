@@ -1,4 +1,4 @@
-"""Trends that should not be there: drift over the order of runs, passes that were not yet warm."""
+"""Do times rise or fall with their order?"""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from bench.analysis.statistics.types import Trend
-from bench.records.results import Run
 
 METHOD = "seasonal Kendall test on log times"
 ALPHA = 0.01  # a page holds many of these tests
 LEAST_VALUES = 10  # below, the normal approximation of S is too rough
-LEAST_PASSES = 5  # of a run, to judge its warm-up
-LEAST_WARM = 3  # of these passes after the warm-ups
 
 Point = tuple[float, float]  # position in the order, seconds
 
@@ -56,17 +53,3 @@ def _variance(values: Sequence[float]) -> float:
     n = len(values)
     ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(values).values())
     return (n * (n - 1) * (2 * n + 5) - ties) / 18
-
-
-def warmup(scope: str, runs: Iterable[Run]) -> Trend | None:
-    """Test whether the passes after the warm-ups still have a trend; each run is a group.
-
-    None where no run has ``LEAST_PASSES`` passes, ``LEAST_WARM`` of them after the warm-ups.
-    """
-    groups: list[list[Point]] = []
-    for run in runs:
-        first = max(1, run.warmups)
-        warm = [(float(first + i), wall) for i, wall in enumerate(run.passes[first:])]
-        if len(run.passes) >= LEAST_PASSES and len(warm) >= LEAST_WARM:
-            groups.append([point for point in warm if point[1] > 0])
-    return trend(scope, groups)

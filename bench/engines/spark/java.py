@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.contracts import Host, Remote
+from bench.contracts import Host
 from bench.directories import cache_root
 
 MINIMUM = 17
@@ -58,10 +58,7 @@ def find(
 
 
 def on(host: Host) -> Path | None:
-    """Return a JAVA_HOME on a host: this machine's own way, or the same search over there."""
-    if not isinstance(host, Remote):
-        found, _ = find()
-        return found.home if found is not None else None
+    """Return a JAVA_HOME on a host, by the same search over there as ``find``'s here."""
     homes = [host.variable("JAVA_HOME")]
     code, text = host.run(["sh", "-c", 'readlink -f "$(command -v java)"'])
     if code == 0 and text.strip().endswith("/bin/java"):

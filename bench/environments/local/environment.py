@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from bench.contracts import Environment
 from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
-from bench.hosts import facts
-from bench.hosts.local import LocalProvider
+from bench.environments.local.provider import LocalProvider
+from bench.hosts.machine import this_machine
 from bench.records.study import EnvironmentSpec
 from bench.settings import KindSettings
 
@@ -24,7 +24,7 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     @classmethod
     def identity(cls) -> Mapping[str, str]:
         """Return CPU model, cores and whole GiB: cells of another machine are other cells."""
-        machine = facts.machine()
+        machine = this_machine()
         return {
             "cpu_model": machine.cpu_model,
             "cores": str(machine.cores),

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from bench.contracts import THIS_MACHINE, Cache, Environment, Finding
 from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
+from bench.environments.ssh.provider import Entry, Inventory
 from bench.environments.ssh.settings import HostSpec, Settings
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from bench.hosts.inventory import Entry, Inventory
-from bench.hosts.link import Address, key_file, known_hosts, need_asyncssh
-from bench.hosts.sshplace import Answer
+from bench.hosts.login import Address, key_file, known_hosts, need_asyncssh
+from bench.hosts.workspace import Answer
 from bench.records.cluster import ClusterSpec
 from bench.records.results import Machine
 from bench.records.study import EnvironmentSpec
@@ -187,7 +187,7 @@ def _entry(one: HostSpec, settings: Settings) -> Entry:
         known_hosts=known_hosts(settings.known_hosts),
         python=python or "python3",
         passphrase=None if secret is None else read(secret, "passphrase"),
-        patience=parse_duration(settings.patience),
+        unreachable_after=parse_duration(settings.patience),
     )
     return Entry(address=address, internal=one.internal, build=python is None)
 

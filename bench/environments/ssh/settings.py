@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from bench.engines import ENGINES
-from bench.hosts import sshplace
+from bench.hosts import workspace
 from bench.records.values import AtLeastOne, AtLeastZero
 from bench.secrets import Secret
 from bench.settings import KindSettings, setting
@@ -68,9 +68,9 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     known_hosts: Annotated[str, setting()] = "~/.ssh/known_hosts"
     python: Annotated[str | None, setting()] = None
     spares: Annotated[AtLeastZero, setting()] = 1
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64), setting()] = sshplace.AT_ONCE
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=64), setting()] = workspace.AT_ONCE
     folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$"), setting()] = (
-        sshplace.FOLDER
+        workspace.FOLDER
     )
     patience: Annotated[str, setting()] = "30 s"
 

@@ -27,7 +27,7 @@ def hosts(vcenter: Vcenter, cluster: Any) -> list[Any]:
     return [host for _, host in sorted(good, key=lambda pair: str(pair[0]))]
 
 
-def apart(vcenter: Vcenter, cluster: Any, owner: Owner, vms: Mapping[str, Any]) -> None:
+def keep_apart(vcenter: Vcenter, cluster: Any, owner: Owner, vms: Mapping[str, Any]) -> None:
     """Have a DRS rule, by the owner's mark, that keeps these VMs on different hosts."""
     if len(vms) < 2:  # vCenter refuses a rule about one
         return
@@ -53,7 +53,7 @@ def verify(vcenter: Vcenter, vms: Mapping[str, Any]) -> None:
         place = "" if host is None else host._GetMoId()
         if place in seen:
             raise LaunchFailed(
-                f"anti_affinity: {seen[place]} and {name} stand on one host",
+                f"anti_affinity: {seen[place]} and {name} are on the same host",
                 remedy="ask for fewer workers than there are hosts, or drop anti_affinity",
             )
         seen[place] = name

@@ -1,4 +1,4 @@
-"""What a vCenter has to offer before anything is cloned, and what lies beneath a clone."""
+"""What a vCenter has to offer before anything is cloned, and the hypervisors of clones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 
 from bench.environments.vsphere import customization, templates
 from bench.environments.vsphere.client import SINCE, Vcenter, module
-from bench.environments.vsphere.cloning import Recipe
 from bench.environments.vsphere.properties import HostFacts, bulk, hosts, read
-from bench.environments.vsphere.resource_pools import MIB, Allocation
+from bench.environments.vsphere.recipe import Recipe, describe_limits
+from bench.environments.vsphere.resource_pools import MIB
 from bench.errors import UnsuitableEnvironment
 
 
@@ -62,8 +62,10 @@ def survey(vcenter: Vcenter, recipe: Recipe) -> Survey:
     )
 
 
-def beneath(vcenter: Vcenter, recipe: Recipe, vms: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return, by name, what lies beneath each VM: hypervisor, host, overcommit, pool, clone.
+def hypervisors(
+    vcenter: Vcenter, recipe: Recipe, vms: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Return, by name, facts of each VM's hypervisor: product, host, overcommit, pool, clone.
 
     Overcommit is vCPUs of running VMs for each core of the host, rounded up: those that this
     user may see. What is not known is absent.
@@ -81,26 +83,12 @@ def beneath(vcenter: Vcenter, recipe: Recipe, vms: Mapping[str, Any]) -> dict[st
         places[vm._GetMoId()] = host._GetMoId()
         wanted[host._GetMoId()] = wanted.get(host._GetMoId(), 0) + int(got.get(paths[2], 0))
     known = {host.id: host for host in hosts(vcenter)}
-    common = {"hypervisor": vcenter.product, "clone": recipe.clone, "pool": held(recipe)}
+    common = {"hypervisor": vcenter.product, "clone": recipe.clone, "pool": describe_limits(recipe)}
     found = {}
     for name, vm in vms.items():
         host = known.get(places.get(vm._GetMoId(), ""))
         found[name] = common | ({} if host is None else _host(host, wanted[host.id]))
     return found
-
-
-def held(recipe: Recipe) -> str:
-    """Say in a line what the pool is held to."""
-    parts = {"cpu": (recipe.pool.cpu, "MHz"), "memory": (recipe.pool.memory, "MiB")}
-    said = [_allocation(name, part, unit) for name, (part, unit) in parts.items()]
-    return "; ".join(text for text in said if text) or "no limits"
-
-
-def _allocation(name: str, part: Allocation, unit: str) -> str:
-    words = [] if part.limit is None else [f"at most {part.limit} {unit}"]
-    words += [f"reserved {part.reservation} {unit}"] * bool(part.reservation)
-    words += [] if part.shares == "normal" else [f"shares {part.shares}"]
-    return f"{name} {', '.join(words)}" if words else ""
 
 
 def _host(host: HostFacts, vcpus: int) -> dict[str, str]:

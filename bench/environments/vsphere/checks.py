@@ -1,4 +1,4 @@
-"""What stands against cloning so many machines of these shapes here."""
+"""Problems of cloning so many machines of these shapes here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from bench.contracts import Finding
 from bench.environments.vsphere import vgpus
 from bench.environments.vsphere.capacity import Survey
-from bench.environments.vsphere.cloning import Recipe
+from bench.environments.vsphere.recipe import Recipe
 from bench.environments.vsphere.resource_pools import MIB
 from bench.environments.vsphere.templates import NO_INSTANT
 from bench.records.study import Shape
@@ -16,8 +16,8 @@ from bench.text import plural
 from bench.units import format_memory
 
 
-def against(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> list[Finding]:
-    """Return findings against the study (whatever its cells) and against clones of these shapes."""
+def check(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> list[Finding]:
+    """Return problems of the study, whatever its cells, and of clones of these shapes."""
     return [
         *_study(survey, recipe),
         *_hosts(survey, recipe, shapes),

@@ -76,7 +76,7 @@ class Vcenter:
         self._lock = threading.Lock()
         self._sessions = 0
         try:
-            with self.told():
+            with self.errors_named():
                 self.login(0)
                 self.content = self.instance.RetrieveContent()
                 if self.api >= SINCE:
@@ -169,7 +169,7 @@ class Vcenter:
                 return
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
+    def errors_named(self) -> Iterator[None]:
         """Raise LaunchFailed where the vCenter is lost or refuses: for calls to it alone."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""Cloning workers into a pool of their own: whole, or undone; found again by mark, never twice."""
+"""Cloning workers into a pool of their own: whole, or undone; found again by tag, never twice."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from bench.environments.vsphere import anti_affinity as rules
 from bench.environments.vsphere import (
+    anti_affinity,
     customization,
     ownership,
     resource_pools,
@@ -23,41 +23,17 @@ from bench.environments.vsphere import (
 from bench.environments.vsphere.client import LOST, Vcenter, module
 from bench.environments.vsphere.migrations import clock
 from bench.environments.vsphere.properties import bulk
+from bench.environments.vsphere.recipe import Recipe
 from bench.environments.vsphere.removal import remove, settle
-from bench.environments.vsphere.resource_pools import MIB, Pool
+from bench.environments.vsphere.resource_pools import MIB
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.cluster import Owner
 from bench.records.study import Shape
 
-UNDO_SECONDS = 120.0  # for taking back what an opening had begun
 PAUSE = 0.2  # seconds before another look after the vCenter was lost
 _log = logging.getLogger(__name__)
 
 Plan = Mapping[str, Shape]  # a VM's name -> what it is to be
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What to clone and where to; times in seconds, paths below the datacenter's folders.
-
-    ``clone`` is linked (from ``snapshot``, or the template's current one), full, or instant (of a
-    running VM). ``hosts`` are ESXi hosts of the cluster that take the clones in turn; none leaves
-    it to the vCenter. With ``anti_affinity`` no two clones stand on one host. ``customize`` names
-    a customization specification of the vCenter.
-    """
-
-    datacenter: str
-    cluster: str
-    template: str
-    snapshot: str | None = None
-    clone: Literal["linked", "full", "instant"] = "linked"
-    folder: str | None = None
-    datastore: str | None = None
-    hosts: tuple[str, ...] = ()
-    anti_affinity: bool = False
-    pool: Pool = Pool()
-    customize: str | None = None
-    clone_timeout: float = 1800.0
-    ip_timeout: float = 600.0
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +49,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 class Cloner:
     """Clones machines for one vCenter and recipe."""
 
-    def __init__(self, vcenter: Vcenter, recipe: Recipe) -> None:
-        """Keep both; nothing is asked yet."""
+    def __init__(self, vcenter: Vcenter, recipe: Recipe, undo_seconds: float = 120.0) -> None:
+        """Keep them; nothing is asked yet. Undoing an opening takes ``undo_seconds`` at most."""
+        self.undo_seconds = undo_seconds
         self.vcenter = vcenter
         self.recipe = recipe
         self._indices: dict[str, itertools.count[int]] = {}
@@ -109,21 +86,23 @@ class Cloner:
         remove(self.vcenter, set(names), owner, self.recipe.clone_timeout)
 
     def undo(self, names: Iterable[str], owner: Owner) -> None:
-        """Remove what came up, and what would still; what stays is left, marked, and said.
+        """Remove clones, including those still being created.
+
+        Report what could not be removed; ``cleanup`` finds it later.
 
         Clones that are being made would come up after all others are gone: they are ended first.
         """
         if owner.mark not in self._begun:
             return  # nothing was made, and a pool of that name is someone else's
         doomed = sorted(names)
-        ends = time.monotonic() + UNDO_SECONDS
+        ends = time.monotonic() + self.undo_seconds
         failures: list[Exception] = []
         try:
-            settle(self.vcenter, self._cloning.pop(owner.mark, []), UNDO_SECONDS)
+            settle(self.vcenter, self._cloning.pop(owner.mark, []), self.undo_seconds)
         except (*LOST, LaunchFailed, UnsuitableEnvironment) as error:
             failures.append(error)
         try:
-            left = max(UNDO_SECONDS / 4, ends - time.monotonic())
+            left = max(self.undo_seconds / 4, ends - time.monotonic())
             remove(self.vcenter, set(doomed), owner, left)
         except (*LOST, LaunchFailed, UnsuitableEnvironment) as error:
             failures.append(error)
@@ -165,7 +144,7 @@ class Cloner:
         self._reshape(vms, plan, owner)
         self._give_gpus(vms, plan)
         if self.recipe.anti_affinity:
-            rules.apart(self.vcenter, self._cluster(), owner, self._mine(owner))
+            anti_affinity.keep_apart(self.vcenter, self._cluster(), owner, self._mine(owner))
         if self.recipe.customize is None:
             self._power_on(vms)
         else:  # after a loss of the vCenter some are on: the time from before the loss counts
@@ -174,7 +153,7 @@ class Cloner:
             customization.wait(self.vcenter, vms, since, self.recipe.ip_timeout)
         addresses = tasks.addresses(self.vcenter, vms, self.recipe.ip_timeout)
         if self.recipe.anti_affinity:
-            rules.verify(self.vcenter, self._mine(owner))
+            anti_affinity.verify(self.vcenter, self._mine(owner))
         return [
             Machine(
                 name=name,
@@ -323,7 +302,7 @@ class Cloner:
             raise resource_pools.taken(name)
         elif owner.mark in self._marked:
             return found
-        resource_pools.mark(
+        resource_pools.set_owner(
             self.vcenter, found, owner
         )  # also where the call that made it got no answer
         self._marked.add(owner.mark)
@@ -348,7 +327,7 @@ class Cloner:
         if self.recipe.hosts:
             found = [self.vcenter.find(f"{path}/{name}", "host") for name in self.recipe.hosts]
         elif self.recipe.anti_affinity or asked is not None:
-            found = rules.hosts(self.vcenter, self._cluster())
+            found = anti_affinity.hosts(self.vcenter, self._cluster())
         else:
             return []
         if asked is None:

@@ -12,14 +12,14 @@ from bench.engines import ENGINES
 from bench.environments.host_environment import HostEnvironment
 from bench.environments.vsphere import checks
 from bench.environments.vsphere import vgpus as gpus
-from bench.environments.vsphere.capacity import Survey, held, survey
+from bench.environments.vsphere.capacity import Survey, survey
 from bench.environments.vsphere.client import LOST, Vcenter, module
-from bench.environments.vsphere.cloning import Recipe
 from bench.environments.vsphere.provider import Login, VsphereProvider
+from bench.environments.vsphere.recipe import Recipe, describe_limits
 from bench.environments.vsphere.resource_pools import MIB, Allocation, Pool
 from bench.environments.vsphere.settings import PoolSettings, Settings
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment, UserError
-from bench.hosts.link import known_hosts, need_asyncssh
+from bench.hosts.login import known_hosts, need_asyncssh
 from bench.records.cluster import ClusterSpec
 from bench.records.study import EnvironmentSpec, Shape
 from bench.secrets import read
@@ -60,7 +60,7 @@ class VsphereEnvironment(HostEnvironment):
         where = f"{recipe.datacenter}/{recipe.cluster} of vCenter {self._address}"
         return (
             f"up to {plural(len(shapes), 'VM')} ({', '.join(sizes)}), {base}, in the "
-            f"resource pool benchcast-<session>.<cluster> ({held(recipe)}) on {where},"
+            f"resource pool benchcast-<session>.<cluster> ({describe_limits(recipe)}) on {where},"
             " one cluster at a time"
         )
 
@@ -73,7 +73,7 @@ class VsphereEnvironment(HostEnvironment):
             return [met]
         recipe, shapes = self.clones.recipe, self.clones.shapes(need)
         fits = self.engines[need.engine].fits(need)
-        return [*fits, *checks.against(met, recipe, shapes)]
+        return [*fits, *checks.check(met, recipe, shapes)]
 
     @functools.cached_property
     def _met(self) -> Survey | Finding:

@@ -28,7 +28,7 @@ def lines(text: str) -> bytes:
     return b"".join(f"* {key[1]} {key[2]}\n".encode("ascii") for key in found if key)
 
 
-def told(vcenter: Vcenter, vms: Mapping[str, Any], timeout: float) -> dict[str, bytes]:
+def fetch(vcenter: Vcenter, vms: Mapping[str, Any], timeout: float) -> dict[str, bytes]:
     """Wait until every VM (name -> VM) has told its keys; LaunchFailed names those without."""
     ends = time.monotonic() + timeout
     while True:

@@ -1,17 +1,22 @@
-"""Workers that vCenter moves to another host: seen from its events, with when and where."""
+"""Workers that vCenter moves to another host while they work: from its events, when and where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench.environments.vsphere.client import Vcenter, module
+from bench.environments.vsphere.client import LOST, Vcenter, module
+from bench.errors import BenchError
+from bench.records.results import RunEvent
 
 KINDS = ("VmMigratedEvent", "VmRelocatedEvent", "DrsVmMigratedEvent")
 PAGE = 1000  # events an answer; the largest that vCenter gives
+_log = logging.getLogger(__name__)
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +40,50 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
             for one, word in ((self.source, "one"), (self.target, "another"))
         ]
         return f"{self.name} moved from {ends[0]} to {ends[1]} ({self.kind})"
+
+
+class MigrationWatcher:
+    """Asks vCenter for the moves between ``start`` and ``stop``; it never fails a run.
+
+    Each is an event ``migrated`` at the vCenter's time; hosts are named where the study names them.
+    """
+
+    def __init__(self, vcenter: Vcenter, vms: Mapping[str, Any], named: Iterable[str]) -> None:
+        """``vms`` maps a scope (driver, worker-0, ...) to its VM."""
+        self._vcenter = vcenter
+        self._vms = dict(vms)
+        self._named = tuple(named)
+        self._since: datetime | None = None
+        self._moves: list[Move] = []
+
+    def start(self, interval: float) -> None:
+        """Note the vCenter's time; events come when they come, whatever the ``interval``."""
+        self._moves = []
+        try:
+            self._since = clock(self._vcenter)
+        except _failures() as error:
+            self._since = None
+            _log.warning("moves between hosts are not watched: %s", type(error).__name__)
+
+    def stop(self, folder: Path) -> None:
+        """Ask for the moves since then; nothing is written: they become events of the run."""
+        if self._since is None:
+            return
+        try:
+            self._moves = moves(self._vcenter, self._vms, self._since)
+        except _failures() as error:
+            _log.warning("moves between hosts are not known: %s", type(error).__name__)
+
+    def events(self) -> Sequence[RunEvent]:
+        """Return one event a move, oldest first."""
+        return [
+            RunEvent(
+                at=move.at,
+                kind="migrated",
+                text=move.text(self._named),
+            )
+            for move in self._moves
+        ]
 
 
 def clock(vcenter: Vcenter) -> datetime:
@@ -90,3 +139,7 @@ def _move(event: Any, names: Mapping[str, str]) -> Move | None:
 
 def _utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (*LOST, BenchError, module().vmodl.MethodFault)

@@ -1,4 +1,4 @@
-"""Whose a VM or a pool is: the owner's mark in its name, the owner in full in its annotation.
+"""Whose a VM or a pool is: the owner's tag in its name, the owner in full in its annotation.
 
 A resource pool has no annotation; the custom attribute ``FIELD`` is its.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from bench.hosts.tags import owner_of_tag, owner_of_text, owner_text
 from bench.records.cluster import Owner
 
 PREFIX = "benchcast-"
@@ -14,9 +15,7 @@ GUESTINFO = "guestinfo.benchcast.owner"
 FIELD = "benchcast.owner"
 
 # Session ids are bench.ids.new_id(); whatever looks otherwise is someone else's.
-_NAME = re.compile(
-    r"benchcast-(?P<session>\d{6}-\d{9}-[0-9a-f]{4})\.(?P<cluster>[A-Za-z0-9]+)(?:-(?P<index>\d+))?"
-)
+_NAME = re.compile(r"benchcast-(?P<tag>\d{6}-\d{9}-[0-9a-f]{4}\.[A-Za-z0-9]+)(?:-(?P<index>\d+))?")
 _TEXT = "benchcast owner: "
 
 
@@ -39,19 +38,20 @@ def index_of(name: str) -> int:
 
 
 def belongs(name: str, owner: Owner) -> bool:
-    """Return whether a name carries the owner's mark."""
+    """Return whether a name carries the owner's tag."""
     found = owner_of(name)
     return found is not None and found.mark == owner.mark
 
 
 def annotation(owner: Owner) -> str:
     """Return the owner in full, as a VM's notes and its guestinfo carry it."""
-    return f"{_TEXT}{owner.study}/{owner.session}/{owner.cluster}"
+    return f"{_TEXT}{owner_text(owner)}"
 
 
-def says(notes: str, owner: Owner) -> bool:
+def names_owner(notes: str, owner: Owner) -> bool:
     """Return whether an annotation or attribute is that of the owner, of whatever study."""
-    return notes.startswith(_TEXT) and notes.endswith(f"/{owner.session}/{owner.cluster}")
+    told = _owner_in(notes)
+    return told is not None and told.mark == owner.mark
 
 
 def owner_of(name: str, notes: str = "") -> Owner | None:
@@ -60,10 +60,11 @@ def owner_of(name: str, notes: str = "") -> Owner | None:
     The name decides; the study is read from the notes, which a VM killed in mid-clone lacks.
     """
     match = _NAME.fullmatch(name)
-    if match is None:
-        return None
-    owner = Owner(study="", session=match["session"], cluster=match["cluster"])
-    if not says(notes, owner):
+    owner = None if match is None else owner_of_tag(match["tag"])
+    if owner is None or not names_owner(notes, owner):
         return owner
-    study = notes.removeprefix(_TEXT).removesuffix(f"/{owner.session}/{owner.cluster}")
-    return Owner(study=study, session=owner.session, cluster=owner.cluster)
+    return _owner_in(notes)
+
+
+def _owner_in(notes: str) -> Owner | None:
+    return owner_of_text(notes.removeprefix(_TEXT)) if notes.startswith(_TEXT) else None

@@ -16,18 +16,22 @@ from pathlib import Path
 
 import msgspec
 
-from bench.contracts import Engine, Host, MetricSource, OwnedResource
+from bench import contracts
+from bench.contracts import Engine, MetricSource, OwnedResource
 from bench.digests import digest
 from bench.environments.vsphere import capacity, cloning, host_keys, removal
 from bench.environments.vsphere.client import Vcenter
-from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.counters import VcenterCounters
-from bench.environments.vsphere.migration_watcher import MigrationWatcher
+from bench.environments.vsphere.migrations import MigrationWatcher
+from bench.environments.vsphere.recipe import Recipe
 from bench.errors import HostLost, LaunchFailed, UserError
-from bench.hosts import equipment, sshplace
-from bench.hosts.link import Address, Link
-from bench.hosts.ssh import SshHost
-from bench.hosts.sshsampler import SshSampler
+from bench.hosts import python_env, workspace
+from bench.hosts.channel import Timeouts
+from bench.hosts.host import Host, Workspace
+from bench.hosts.login import Address
+from bench.hosts.sampling import samplers
+from bench.hosts.ssh import SshChannel
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.results import Machine
 from bench.records.study import Shape
@@ -52,8 +56,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     python: str | None = None
     known_hosts: Path | None = None
     alias: str | None = None
-    folder: str = sshplace.FOLDER
-    at_once: int = sshplace.AT_ONCE
+    folder: str = workspace.FOLDER
+    at_once: int = workspace.AT_ONCE
     timeout: float = 300.0
 
     def __repr__(self) -> str:
@@ -61,27 +65,28 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
         return f"Login({self.user}, port={self.port})"
 
 
-class CloneHost(SshHost):
+class CloneHost(Host):
     """A place on a clone; ``provision_seconds`` is what cloning it took, by the vCenter's clock."""
 
     def __init__(
         self,
-        link: Link,
-        root: Path,
+        channel: SshChannel,
+        folders: Workspace,
         owner: Owner,
         index: int,
         clone: cloning.Machine,
-        under: Mapping[str, str],
+        hypervisor: Mapping[str, str],
     ) -> None:
-        """Take the marked folder below ``root``; ``under`` is what lies beneath the clone."""
-        super().__init__(link, root, clone.address, owner, index)
+        """Take a tagged folder on the clone; ``hypervisor`` are facts of its hypervisor."""
+        super().__init__(channel, folders, clone.address, owner, index)
+        self.channel: SshChannel = channel
         self.clone = clone
         self.provision_seconds = clone.clone_seconds
-        self.under = under
-        self._placed = _placed(super().machine(), under)
+        self.hypervisor = hypervisor
+        self._placed = _placed(super().machine(), hypervisor)
 
     def machine(self) -> Machine:
-        """Return the guest's facts with those of what lies beneath it."""
+        """Return the guest's facts with those of its hypervisor."""
         return self._placed
 
 
@@ -103,6 +108,7 @@ class VsphereProvider:
         self.login = login
         self._system = system
         self._driverless = driverless
+        self.timeouts = Timeouts()  # of the channels to clones
         self._held: dict[str, set[int]] = {}  # a clone's name -> the places on it
         self._indices: dict[str, itertools.count[int]] = {}
 
@@ -121,7 +127,9 @@ class VsphereProvider:
         driver = [] if need.engine in self._driverless else [self._sized(need.driver)]
         return driver + [self._sized(need.worker)] * need.workers
 
-    def fit(self, hosts: Sequence[Host], need: ClusterSpec, owner: Owner) -> list[Host]:
+    def scale(
+        self, hosts: Sequence[contracts.Host], need: ClusterSpec, owner: Owner
+    ) -> list[contracts.Host]:
         """Return the hosts of a need, driver first: of ``hosts`` those that fit, and new ones.
 
         What does not fit goes first, so that there are never more than the need takes. On
@@ -145,7 +153,7 @@ class VsphereProvider:
             self.release(fresh)
             raise
 
-    def release(self, hosts: Sequence[Host]) -> None:
+    def release(self, hosts: Sequence[contracts.Host]) -> None:
         """Destroy the clones of these hosts, or end a place where others stay; idempotent."""
         leaving: dict[str, list[CloneHost]] = {}
         for host in hosts:
@@ -158,7 +166,7 @@ class VsphereProvider:
             if {one.index for one in places} == self._held[name]:
                 owner = places[0].owner
                 doomed.setdefault(owner.mark, (owner, []))[1].append(name)
-                places[0].link.close()
+                places[0].channel.close()
                 continue
             for one in places:
                 one.close()
@@ -175,24 +183,26 @@ class VsphereProvider:
         """
         try:
             vcenter = self.vcenter
-            with vcenter.told():
+            with vcenter.errors_named():
                 return removal.owned(vcenter, self.recipe.clone_timeout)
         except (LaunchFailed, UserError) as error:
             _log.warning("what may be left there is not known: %s", error)
             return []
 
-    def install_engine(self, hosts: Sequence[Host], engine: Engine) -> list[Host]:
+    def install_engine(
+        self, hosts: Sequence[contracts.Host], engine: Engine
+    ) -> list[contracts.Host]:
         """Build the engine's Python environment on the clones that lack it, where none is said.
 
         Returns the hosts. Clones are alike: where it cannot be built on one, LaunchFailed.
         """
         if self.login.python is None:
             places = [host for host in hosts if isinstance(host, CloneHost)]
-            for failure in equipment.equip(places, engine, self.login.at_once).values():
+            for failure in python_env.install_engine(places, engine, self.login.at_once).values():
                 raise failure
         return list(hosts)
 
-    def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
+    def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:
         """Return the guests' samplers, vCenter's counters and the watch over moves."""
         places = [host for host in hosts if isinstance(host, CloneHost)]
         vms: dict[str, object] = {}
@@ -200,7 +210,7 @@ class VsphereProvider:
             if rank or host.clone.name not in {one.clone.name for one in places[1:]}:
                 vms["driver" if rank == 0 else f"worker-{rank - 1}"] = host.clone.vm
         return [
-            SshSampler(places),
+            *samplers(places),
             VcenterCounters(self.vcenter, vms),
             MigrationWatcher(self.vcenter, vms, self.recipe.hosts),
         ]
@@ -236,13 +246,13 @@ class VsphereProvider:
         made = self.cloner.acquire(shapes, owner)
         try:
             vms = {one.name: one.vm for one in made}
-            with self.vcenter.told():
-                under = capacity.beneath(self.vcenter, self.recipe, vms)
-            links = self._links(made)
-            self._reach(links)
+            with self.vcenter.errors_named():
+                known = capacity.hypervisors(self.vcenter, self.recipe, vms)
+            channels = self._channels(made)
+            self._reach(channels)
             return [
-                self._host(link, owner, clone, under[clone.name])
-                for link, clone in zip(links, made, strict=True)
+                self._host(channel, owner, clone, known[clone.name])
+                for channel, clone in zip(channels, made, strict=True)
             ]
         except BaseException:
             for one in made:
@@ -250,17 +260,17 @@ class VsphereProvider:
             self.cloner.undo([one.name for one in made], owner)
             raise
 
-    def _links(self, made: Sequence[cloning.Machine]) -> list[Link]:
+    def _channels(self, made: Sequence[cloning.Machine]) -> list[SshChannel]:
         login = self.login
         known: Mapping[str, Path | bytes]
         if login.known_hosts is None:
             vms = {one.name: one.vm for one in made}
-            with self.vcenter.told():
-                known = host_keys.told(self.vcenter, vms, self.recipe.ip_timeout)
+            with self.vcenter.errors_named():
+                known = host_keys.fetch(self.vcenter, vms, self.recipe.ip_timeout)
         else:
             known = dict.fromkeys((one.name for one in made), login.known_hosts)
         return [
-            Link(
+            SshChannel(
                 Address(
                     name=one.name,
                     target=one.address,
@@ -271,48 +281,56 @@ class VsphereProvider:
                     alias=login.alias,
                     python=login.python or "python3",
                     passphrase=login.passphrase,
-                )
+                ),
+                self.timeouts,
             )
             for one in made
         ]
 
-    def _reach(self, links: Sequence[Link]) -> None:
+    def _reach(self, channels: Sequence[SshChannel]) -> None:
         """Log in to all, and to those that still boot again and again; LaunchFailed names one."""
         ends = time.monotonic() + self.login.timeout
-        waiting = list(links)
+        waiting = list(channels)
         while True:
-            answers = sshplace.prepare(waiting, self.login.folder, self.login.at_once)
-            late: list[tuple[Link, HostLost]] = []
-            for link, answer in zip(waiting, answers, strict=True):
+            answers = workspace.prepare(waiting, self.login.folder, self.login.at_once)
+            late: list[tuple[SshChannel, HostLost]] = []
+            for channel, answer in zip(waiting, answers, strict=True):
                 if isinstance(answer, HostLost):
-                    late.append((link, answer))
+                    late.append((channel, answer))
                 elif isinstance(answer, LaunchFailed):
                     raise answer
             if not late:
                 return
             if time.monotonic() >= ends:
                 raise late[0][1]
-            waiting = [link for link, _ in late]
+            waiting = [channel for channel, _ in late]
             time.sleep(PAUSE)
 
     def _beside(self, worker: CloneHost, owner: Owner) -> CloneHost:
         """Return a driver's place on a worker's clone."""
-        return self._host(worker.link, owner, worker.clone, worker.under)
+        return self._host(worker.channel, owner, worker.clone, worker.hypervisor)
 
     def _host(
-        self, link: Link, owner: Owner, clone: cloning.Machine, under: Mapping[str, str]
+        self,
+        channel: SshChannel,
+        owner: Owner,
+        clone: cloning.Machine,
+        hypervisor: Mapping[str, str],
     ) -> CloneHost:
-        folder = self.login.folder
+        folders = workspace.workspace(channel, self.login.folder)
         index = next(self._indices.setdefault(owner.mark, itertools.count()))
-        sshplace.occupy(link, folder, owner, index, clone.address)
+        host = CloneHost(channel, folders, owner, index, clone, hypervisor)
+        host.create()
         self._held.setdefault(clone.name, set()).add(index)
-        return CloneHost(link, sshplace.root(link, folder), owner, index, clone, under)
+        return host
 
 
-def _placed(machine: Machine, under: Mapping[str, str]) -> Machine:
-    """Return a machine's facts with what lies beneath it; the digest is over all of them."""
+def _placed(machine: Machine, hypervisor: Mapping[str, str]) -> Machine:
+    """Return a machine's facts with its hypervisor's; the digest is over all of them."""
     known = msgspec.to_builtins(machine)
     facts = {name: value for name, value in known.items() if name not in ("record", "digest")}
     return msgspec.structs.replace(
-        machine, hypervisor=dict(under), digest=digest({**facts, "hypervisor": dict(under)})
+        machine,
+        hypervisor=dict(hypervisor),
+        digest=digest({**facts, "hypervisor": dict(hypervisor)}),
     )

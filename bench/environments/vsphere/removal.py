@@ -1,4 +1,4 @@
-"""Finding what carries a mark on a vCenter, and destroying exactly that."""
+"""Finding what carries an owner's tag on a vCenter, and destroying exactly that."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Found:
 
 
 def owned(vcenter: Vcenter, timeout: float) -> list[OwnedResource]:
-    """Return one entry an owner, from the marks of VMs and resource pools."""
+    """Return one entry an owner, from the tags of VMs and resource pools."""
     vim = module().vim
     found: dict[str, _Found] = {}
 

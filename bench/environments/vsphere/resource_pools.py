@@ -1,6 +1,6 @@
 """The resource pool of a cluster: CPU and memory limits, reservations and shares; whose it is.
 
-A pool is an owner's by its name and the custom attribute ``marks.FIELD``. It is set after the
+A pool is an owner's by its name and the custom attribute ``ownership.FIELD``. It is set after the
 pool is made, and not every user may set it: a pool without it is an owner's by its name, as long
 as there is nothing of anyone else's in it.
 """
@@ -69,7 +69,7 @@ def find(vcenter: Vcenter, parent: Any, name: str) -> Any | None:
     return next((pool for pool, got in rows if got["name"] == name), None)
 
 
-def mark(vcenter: Vcenter, pool: Any, owner: Owner) -> None:
+def set_owner(vcenter: Vcenter, pool: Any, owner: Owner) -> None:
     """Set the owner's attribute on a pool; a user who may not is warned, and the name counts."""
     vim = module().vim
     try:
@@ -108,7 +108,7 @@ def owned(vcenter: Vcenter) -> list[tuple[Any, Owner]]:
         if owner is None:
             continue
         alone = all(ownership.belongs(name, owner) for name in inside.get(pool._GetMoId(), ()))
-        if ownership.says(notes, owner) or (not notes and alone):
+        if ownership.names_owner(notes, owner) or (not notes and alone):
             found.append((pool, owner))
     return found
 

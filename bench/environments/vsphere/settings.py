@@ -9,7 +9,7 @@ import msgspec
 from bench.engines import ENGINES
 from bench.environments.vsphere.client import place
 from bench.environments.vsphere.resource_pools import Level
-from bench.hosts import sshplace
+from bench.hosts import workspace
 from bench.records.values import AtLeastOne, AtLeastZero
 from bench.secrets import Secret
 from bench.settings import KindSettings, setting
@@ -36,7 +36,7 @@ class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     python: Annotated[str | None, setting()] = None
     known_hosts: Annotated[str | None, setting()] = None
     alias: Annotated[str | None, setting()] = None
-    folder: Annotated[Folder, setting()] = sshplace.FOLDER
+    folder: Annotated[Folder, setting()] = workspace.FOLDER
 
     def __post_init__(self) -> None:
         """Refuse an alias for keys that vCenter tells."""
@@ -104,7 +104,7 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     system_memory: Annotated[str, setting(keyed=True)] = "1 GiB"
     clone_timeout: Annotated[str, setting(recorded=True)] = "30 min"
     address_timeout: Annotated[str, setting(recorded=True)] = "10 min"
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=64), setting(recorded=True)] = sshplace.AT_ONCE
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=64), setting(recorded=True)] = workspace.AT_ONCE
     ssh: Annotated[Ssh, setting()] = Ssh()
 
     def __post_init__(self) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.environments.vsphere.client import Vcenter, module
 from bench.environments.vsphere.properties import read
+from bench.environments.vsphere.recipe import Recipe
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-
-if TYPE_CHECKING:
-    from bench.environments.vsphere.cloning import Recipe
 
 INSTANT = (6, 7)  # vSphere's API from which on there are instant clones
 

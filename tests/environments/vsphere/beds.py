@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from bench.environments.vsphere import properties
 from bench.environments.vsphere.client import Vcenter, module
-from bench.environments.vsphere.cloning import Machine, Recipe
+from bench.environments.vsphere.cloning import Machine
+from bench.environments.vsphere.recipe import Recipe
 from bench.environments.vsphere.resource_pools import MIB
 from bench.records.cluster import Owner
 from bench.records.study import Shape

@@ -9,7 +9,8 @@ import pytest
 
 from bench.environments.vsphere import anti_affinity, ownership, templates
 from bench.environments.vsphere.client import Vcenter
-from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.cloning import Cloner
+from bench.environments.vsphere.recipe import Recipe
 from bench.environments.vsphere.removal import owned
 from bench.environments.vsphere.resource_pools import MIB, Allocation, Pool
 from bench.errors import LaunchFailed, UnsuitableEnvironment
@@ -86,7 +87,7 @@ def test_clones_that_must_stand_apart_do_and_their_rule_goes_with_them(client: V
     assert len({one.vm.runtime.host for one in machines}) == 3
     rule = anti_affinity.find(client, cluster)[OWNER.mark]
     assert {vm._GetMoId() for vm in rule.vm} == {one.vm._GetMoId() for one in machines}
-    with pytest.raises(LaunchFailed, match="stand on one host"):
+    with pytest.raises(LaunchFailed, match="are on the same host"):
         cloner.acquire([SHAPE], OWNER)
     cloner.release(called(machines), OWNER)
     assert anti_affinity.find(client, cluster) == {}

@@ -118,8 +118,7 @@ def test_what_cannot_be_undone_is_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("bench.environments.vsphere.cloning.UNDO_SECONDS", 0.5)
-    cloner = Cloner(client, recipe(clone_timeout=1.0, ip_timeout=1.0))
+    cloner = Cloner(client, recipe(clone_timeout=1.0, ip_timeout=1.0), undo_seconds=0.5)
     monkeypatch.setattr(cloner, "_reshape", lambda *_: server.kill())
     with pytest.raises(LaunchFailed, match="does not answer"):
         cloner.acquire([SHAPE] * 2, OWNER)
@@ -186,8 +185,7 @@ def test_a_server_that_is_gone_is_named(server: lab.VCenter) -> None:
 def test_a_vcenter_lost_after_the_clones_fails_the_opening_and_cleanup_finds_them(
     server: lab.VCenter, client: Vcenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.environments.vsphere.cloning.UNDO_SECONDS", 0.5)
-    cloner = Cloner(client, recipe(clone_timeout=1.0, ip_timeout=1.0))
+    cloner = Cloner(client, recipe(clone_timeout=1.0, ip_timeout=1.0), undo_seconds=0.5)
     monkeypatch.setattr(cloner, "_reshape", lambda *_: server.kill())
     with pytest.raises(LaunchFailed, match="does not answer"):
         cloner.acquire([SHAPE] * 2, OWNER)

@@ -12,7 +12,8 @@ import pytest
 from bench.environments.vsphere import checks, customization, templates, vgpus
 from bench.environments.vsphere.capacity import survey
 from bench.environments.vsphere.client import Vcenter, module
-from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.cloning import Cloner
+from bench.environments.vsphere.recipe import Recipe
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.study import Shape
 from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
@@ -78,8 +79,8 @@ def test_a_profile_that_no_host_offers_is_said(equipped: Vcenter) -> None:
     before = names(equipped)
     none = msgspec.structs.replace(TWO, gpu="grid_h100-80c")
     met = survey(equipped, recipe())
-    assert checks.against(met, recipe(), [TWO]) == []
-    (found,) = checks.against(met, recipe(), [none])
+    assert checks.check(met, recipe(), [TWO]) == []
+    (found,) = checks.check(met, recipe(), [none])
     assert (found.severity, found.scope) == ("error", "cell")
     assert "worker.gpu = 'grid_h100-80c': no host of the cluster 'DC0_C0' offers" in found.what
     assert found.remedy == f"offered there: grid_a100-20c, {A100}"

@@ -54,7 +54,7 @@ def test_a_taken_name_is_neither_adopted_nor_removed(client: Vcenter) -> None:
     folder = client.find("DC0/vm", "folder")
     client.find("DC0/vm/bench-golden", "VM").CloneVM_Task(folder, "their-vm", spec)
     marked = resource_pools.create(root(client), ownership.pool_name(OTHER), Pool())
-    resource_pools.mark(client, marked, OWNER)
+    resource_pools.set_owner(client, marked, OWNER)
     before = names(client)
     ask_for_one(client)
     assert not owned(client, 30)
@@ -67,7 +67,7 @@ def test_a_taken_name_is_neither_adopted_nor_removed(client: Vcenter) -> None:
 def test_a_pool_of_that_name_that_is_ours_is_removed_but_not_taken_over(client: Vcenter) -> None:
     """A session's name is given once: what carries it already was not made by this process."""
     pool = resource_pools.create(root(client), NAME, Pool())
-    resource_pools.mark(client, pool, OWNER)
+    resource_pools.set_owner(client, pool, OWNER)
     ask_for_one(client)
     (left,) = owned(client, 30)
     assert (left.owner, left.text) == (
@@ -87,7 +87,7 @@ def test_killed_before_its_mark_an_empty_pool_is_known_by_its_name(client: Vcent
 
 
 def test_a_mark_outlives_the_vcenter(server: lab.VCenter, client: Vcenter) -> None:
-    resource_pools.mark(client, resource_pools.create(root(client), NAME, Pool()), OWNER)
+    resource_pools.set_owner(client, resource_pools.create(root(client), NAME, Pool()), OWNER)
     machines = Cloner(client, recipe()).acquire([SHAPE], OTHER)  # its task ends when all is saved
     server.kill()
     server.start()

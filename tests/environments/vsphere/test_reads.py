@@ -1,4 +1,4 @@
-"""What a vCenter tells: inventory in bulk, moves, counters, what lies beneath a clone."""
+"""What a vCenter tells: inventory in bulk, moves, counters, facts of a clone's hypervisor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from bench.environments.vsphere import capacity, counters, host_keys, migrations, properties, tasks
 from bench.environments.vsphere.client import Vcenter, module
 from bench.environments.vsphere.cloning import Cloner
-from bench.environments.vsphere.migration_watcher import MigrationWatcher
+from bench.environments.vsphere.migrations import MigrationWatcher
 from bench.environments.vsphere.resource_pools import Allocation, Pool
 from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, recipe
 from tests.labs import vcenter as lab
@@ -55,12 +55,14 @@ def test_a_move_in_mid_run_becomes_a_mark(client: Vcenter, tmp_path: Path) -> No
     cloner.release(called(machines), OWNER)
 
 
-def test_what_lies_beneath_a_clone_is_known(client: Vcenter) -> None:
+def test_facts_of_a_clone_s_hypervisor_are_known(client: Vcenter) -> None:
     pool = Pool(cpu=Allocation(limit=4000, shares="high"), memory=Allocation(reservation=64))
     how = recipe(hosts=("DC0_C0_H0",), pool=pool)
     cloner = Cloner(client, how)
     machines = cloner.acquire([SHAPE], OWNER)
-    told = capacity.beneath(client, how, {one.name: one.vm for one in machines})[machines[0].name]
+    told = capacity.hypervisors(client, how, {one.name: one.vm for one in machines})[
+        machines[0].name
+    ]
     assert told["pool"] == "cpu at most 4000 MHz, shares high; memory reserved 64 MiB"
     assert told["hypervisor"].startswith("VMware vCenter")
     assert told["clone"] == "linked"

@@ -125,7 +125,7 @@ def provider(client: Vcenter) -> VsphereProvider:
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("gone"), "NoPermission"])
-@pytest.mark.parametrize("where", [(capacity, "beneath"), (removal, "owned")])
+@pytest.mark.parametrize("where", [(capacity, "hypervisors"), (removal, "owned")])
 def test_a_vcenter_that_is_lost_or_refuses_is_said_and_what_was_cloned_is_undone(
     client: Vcenter,
     monkeypatch: pytest.MonkeyPatch,

@@ -17,7 +17,7 @@ from bench.records.identity import case_line
 from bench.records.results import Run
 from bench.store.folder import Store
 from tests import reference
-from tests.analysis.factory import Maker, case, digest, overview, session
+from tests.analysis.factory import Maker, analysis_of, case, digest, session
 from tests.campaigns import campaign, write
 
 MANY = 100_000
@@ -120,7 +120,7 @@ class Page:
         runs = [maker.run(cases[n % 10], 10.0 + n % 7, repeat=n // 10) for n in range(PAGE)]
         with tempfile.TemporaryDirectory() as folder:
             begun = time.process_time()
-            report.write(overview([session(cases)], [], runs), Path(folder) / "report")
+            report.write(analysis_of([session(cases)], [], runs), Path(folder) / "report")
             return time.process_time() - begun
 
     track_render.unit = "s"  # type: ignore[attr-defined]
@@ -171,10 +171,10 @@ class Sampler:
 
     def track_share(self) -> float:
         """CPU seconds a second."""
-        from bench.hosts import agent_sampler
+        from bench.hosts.agent import sampler
 
         with tempfile.TemporaryDirectory() as folder:
-            words = [sys.executable, "-I", str(agent_sampler.__file__), "--mark", "none"]
+            words = [sys.executable, "-I", str(sampler.__file__), "--owner", "none"]
             words += ["--out", str(Path(folder) / "samples.jsonl")]
             process = subprocess.Popen(words)
             time.sleep(self.seconds)

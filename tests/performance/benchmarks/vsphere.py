@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from bench.environments.vsphere.client import Vcenter
-from bench.environments.vsphere.cloning import Cloner, Recipe
+from bench.environments.vsphere.cloning import Cloner
+from bench.environments.vsphere.recipe import Recipe
 from bench.environments.vsphere.removal import owned
 from bench.records.cluster import Owner
 from bench.records.study import Shape

@@ -1,0 +1,73 @@
+"""This machine as a provider of hosts: each host a tagged folder, optionally a control group.
+
+All that a host's processes write is in ``<temporary folder>/benchcast-<uid>/<tag>/<index>/``.
+Every process carries its owner in its environment, so that the next session finds and removes
+what a killed harness leaves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from bench import contracts
+from bench.contracts import Capacity, MetricSource, OwnedResource
+from bench.directories import cache_root, work_root, work_roots
+from bench.hosts import machine, owned
+from bench.hosts.channel import AgentChannel
+from bench.hosts.child import ChildChannel
+from bench.hosts.host import Host, Workspace, concrete, release
+from bench.hosts.sampling import samplers
+from bench.records.cluster import ClusterSpec, Owner
+
+
+class LocalProvider:
+    """Hands out parts of this machine."""
+
+    def __init__(self, channel: AgentChannel | None = None) -> None:
+        """Reach this machine by ``channel``: an agent of its own, unless another is given."""
+        self._channel = channel or ChildChannel()
+        self._indices: dict[str, itertools.count[int]] = {}  # never one twice: files may stay
+
+    def scale(
+        self, hosts: Sequence[contracts.Host], spec: ClusterSpec, owner: Owner
+    ) -> list[contracts.Host]:
+        """Return a driver and the workers: of ``hosts`` as many as are needed, and new ones."""
+        kept = concrete(hosts[: spec.workers + 1])
+        self.release(hosts[spec.workers + 1 :])
+        fresh: list[Host] = []
+        try:
+            self._channel.connect()
+            indices = self._indices.setdefault(owner.mark, itertools.count())
+            while len(kept) + len(fresh) < spec.workers + 1:
+                address, folders = self._channel.peer, self._workspace()
+                fresh.append(Host(self._channel, folders, address, owner, next(indices)))
+                fresh[-1].create()
+        except BaseException:
+            self.release(fresh)
+            raise
+        return [*kept, *fresh]
+
+    def release(self, hosts: Sequence[contracts.Host]) -> None:
+        """End what runs on the hosts and remove them; the last one takes the tagged folder."""
+        release(hosts)
+
+    def owned(self) -> Iterable[OwnedResource]:
+        """List what carries an owner's tag on this machine: one entry an owner, living ones too."""
+        seen: set[str] = set()
+        return [one for root in work_roots() for one in owned.find(self._channel, root, seen)]
+
+    def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:
+        """Return the machine's samplers; the first host is the driver, then the workers."""
+        return samplers(concrete(hosts))
+
+    def machine_capacity(self) -> Capacity:
+        """Return this machine's cores and memory."""
+        return machine.capacity()
+
+    def close(self) -> None:
+        """End the agent."""
+        self._channel.close()
+
+    def _workspace(self) -> Workspace:
+        return Workspace(work=work_root(), cache=cache_root() / "cache")

@@ -1,0 +1,77 @@
+"""How each curve scales: time, speed-up and efficiency over worker count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from bench.analysis.scaling.types import Curve, CurvePoint
+from bench.analysis.statistics.interval import decided
+from bench.analysis.study_types import StudyAnalysis
+from bench.report import format
+from bench.report.charts.figures import Chart
+from bench.report.charts.speedup import speedup
+from bench.report.charts.time import time
+from bench.report.section import Section
+
+
+class Scaling(Section):
+    """A sentence for each curve, and its charts."""
+
+    name = "scaling"
+
+    def answer(self, analysis: StudyAnalysis) -> Iterable[str]:
+        """Return one sentence for each curve."""
+        for curve in analysis.scaling.curves:
+            yield f"{curve.label}: {_scaling(curve, analysis.comparison.contradicts(curve.label))}"
+
+    def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
+        """Return the charts over worker count."""
+        curves = analysis.scaling.curves
+        return (
+            Chart(
+                name="time",
+                title="Time over worker count",
+                caption="Every dot is one run; the bar is the interval around the middle, the "
+                "dashed line perfect scaling from the smallest worker count.",
+                draw=partial(time, curves),
+            ),
+            Chart(
+                name="speedup",
+                title="Speed-up and efficiency",
+                caption="Against the smallest worker count measured, with intervals; dashed: "
+                "ideal. At most six curves are drawn, the table of cells has all.",
+                draw=partial(speedup, curves),
+            ),
+        )
+
+
+def _scaling(curve: Curve, contradicted: bool) -> str:
+    """Return how a curve scales, to follow its name."""
+    measured = [point for point in curve.points if point.cell.seconds is not None]
+    if not measured:
+        return "no run gave a time."
+    if contradicted:
+        return "its runs are not the same work, so no speed-up is stated."
+    last = measured[-1].cell
+    if len(measured) == 1:
+        return (
+            f"{format.format_estimate(last.seconds, 's')} with {format.workers(last.workers)} "
+            f"({format.level(last.seconds, 's')}); how it scales is not known."
+        )
+    compared = [point for point in curve.points if point.speedup is not None]
+    return _faster(curve, compared[-1] if len(compared) > 1 else measured[-1])
+
+
+def _faster(curve: Curve, point: CurvePoint) -> str:
+    """Return "2 workers are 1.31 times as fast as 1 (95 % interval ...), efficiency 65 %"."""
+    speedup, count = point.speedup, format.workers(point.cell.workers)
+    if speedup is None:
+        return f"{count} cannot be compared with {curve.base}."
+    if speedup.mid < 1 and decided(speedup):
+        text = f"{count} are {format.slower(speedup, curve.base)}"
+    else:
+        text = f"{count} are {format.times_as_fast(speedup, curve.base)}"
+    efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
+    doubt = "" if decided(speedup) else "; whether that is faster at all is undecided"
+    return f"{text}, efficiency {efficiency}{doubt}."
