@@ -117,13 +117,13 @@ class SshEnvironment(HostEnvironment):
         said = self._said[name]
         findings = []
         if said.cores is not None and said.cores != machine.cores:
-            what = f"host {name}: cores = {said.cores} is said, it has {machine.cores}"
-            findings.append(_note(what, "the machine's own figure counts"))
+            what = f"host {name}: the study says {said.cores} cores, the host has {machine.cores}"
+            findings.append(_note(what, "the host's value is used"))
         memory = None if said.memory is None else parse_memory(said.memory)
         if memory is not None and not memory * MEMORY_SHARE <= machine.memory <= memory:
-            what = f'host {name}: memory = "{said.memory}" is said, it has '
+            what = f"host {name}: the study says {said.memory}, the host has "
             what += format_memory(machine.memory)
-            findings.append(_note(what, "the machine's own figure counts"))
+            findings.append(_note(what, "the host's value is used"))
         return findings
 
     def _software(self, names: Sequence[str], need: ClusterSpec) -> list[Finding]:
