@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.contracts import Finding
+    from bench.records.results import Run
     from bench.records.study import Cell, Study
     from bench.store.folder import Store
 
@@ -34,7 +35,12 @@ WhereOption = Annotated[
     list[str] | None,
     typer.Option("--where", metavar="PATH=VALUE", help="Only cells with this value; repeatable."),
 ]
+MetricOption = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME", help="The headline, instead of the study's own."),
+]
 RESULTS = Path("results")
+LAST = "last"
 
 
 def load_study(path: Path) -> Study:
@@ -120,3 +126,33 @@ def console(*, stderr: bool = False) -> Console:
     if not made.is_terminal:
         made = Console(stderr=stderr, highlight=False, width=160, no_color=True)
     return made
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    console(stderr=True).print(f"warning: {text}", markup=False)
+
+
+def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+    """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
+    from bench.store.folder import Store
+
+    if study is not None:
+        stores = [with_results(study, results)]
+    else:
+        roots = sorted({path.parent for path in results.glob("*/*.jsonl")})
+        stores = [Store(root) for root in roots]
+    runs = [(store, run) for store in stores for run in store.read().runs]
+    if not runs:
+        raise UserError(f"there are no runs in {results}", remedy="run a study first")
+    if prefix == LAST:
+        return max(runs, key=lambda pair: pair[1].started_at)
+    found = [pair for pair in runs if pair[1].run.startswith(prefix)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(
+            f"no run's id begins with {prefix}", remedy="benchcast list STUDY shows the ids"
+        )
+    some = ", ".join(run.run for _, run in found[:4])
+    raise UserError(f"{prefix} is the beginning of {len(found)} runs: {some}", remedy="say more")

@@ -11,6 +11,7 @@ import typer
 from bench.cli.common import (
     RESULTS,
     JsonOption,
+    MetricOption,
     ResultsOption,
     StudyArgument,
     WhereOption,
@@ -19,17 +20,16 @@ from bench.cli.common import (
     load_study,
     print_json,
     results_of,
+    warn,
     with_results,
 )
 from bench.cli.watch import follow
-from bench.errors import UserError, nearest
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.analysis.study_types import StudyAnalysis
     from bench.records.results import Run
-    from bench.store.folder import Store
-
-Samples = dict[str, dict[str, list[object]]]
+    from bench.records.study import Case, Cell
 
 
 def report(
@@ -47,6 +47,7 @@ def report(
             help="Accept a difference between compared runs, by its name; repeatable.",
         ),
     ] = None,
+    metric: MetricOption = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     watch: Annotated[
         bool,
@@ -56,14 +57,19 @@ def report(
 ) -> None:
     """Write one self-contained page, with Markdown, CSV and figures beside it."""
     from bench import report as pages
+    from bench.reading.study import Question, answers
 
     store = results_of(study, results) if watch else with_results(study, results)
     folder = out or Path("reports") / store.root.name
 
     def analysed() -> StudyAnalysis:
-        found = analysis_of(store, study, where, allow or ())
-        _known(allow or (), found)
-        return found
+        question = Question(
+            planned=_planned(study, store.read().runs, where),
+            chosen=cell_filter(where),
+            metric=metric,
+            allow=allow or (),
+        )
+        return answers(store, question, warn)
 
     if watch:
         if json:
@@ -83,57 +89,10 @@ def report(
         typer.launch(page.resolve().as_uri())
 
 
-def analysis_of(
-    store: Store, study: str, where: list[str] | None, allow: Sequence[str] = ()
-) -> StudyAnalysis:
-    """Read a store and analyse it; with a study file its cells tell what is of an earlier one.
-
-    ``allow`` names the differences that the reader accepts.
-    """
-    from bench.analysis.runs import representatives
-    from bench.analysis.runs.grouping import select
-    from bench.analysis.runs.types import Terms
-    from bench.analysis.study import analyse
-    from bench.analysis.study_types import StudyRuns
-    from bench.cli.attributed import attributions
-
-    known = store.read()
-    for text in known.warnings:
-        console(stderr=True).print(f"warning: {text}", markup=False)
-    chosen = cell_filter(where)
-    runs = [run for run in known.runs if chosen(run.cell)]
-    selection = select(known.cases, runs, _planned(study, where, known.runs))
-    drawn = [run.run for run in representatives.of_curves(selection.lines)]
-    data = StudyRuns(
-        selection=selection,
-        sessions=tuple(known.sessions.values()),
-        cases=known.cases,
-        machines=known.machines,
-        samples=_samples(store, drawn, "samples"),
-        gpus=_samples(store, drawn, "gpu"),
-        attributions=attributions(store, representatives.of_cells(selection.lines)),
-        lives=known.lives,
-        limits={one.task: one.quality for one in known.bundles.values()},
-    )
-    return analyse(data, Terms(allow=allow))
-
-
-def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
-    """Raise UserError for an accepted difference that no comparison has."""
-    names = sorted(
-        {one.name for verdict in found.comparison.verdicts for one in verdict.differences}
-    )
-    for name in allow:
-        if name not in names:
-            there = f"allowed here: {', '.join(names)}" if names else "there are none here"
-            raise UserError(
-                f"--allow {name}: no comparison has this difference; {there}",
-                remedy=nearest(name, names),
-            )
-
-
-def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[str] | None:
-    """The keys of the cells that the study calls for, where the study's file is at hand."""
+def _planned(
+    study: str, runs: Sequence[Run], where: list[str] | None
+) -> dict[str, tuple[Cell, Case]] | None:
+    """Return the cells that the study calls for, where the study's file is at hand."""
     path = Path(study)
     if not path.is_file():
         return None
@@ -141,16 +100,5 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
     from bench.runner import resolve
 
     chosen = cell_filter(where)
-    resolved = resolve(load_study(path), path.parent)
-    return {cell.key for cell in resolved.plan().planned(Index(runs)) if chosen(cell)}
-
-
-def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:
-    import pyarrow.parquet as parquet
-
-    found: Samples = {}
-    for run in runs:
-        path = store.folder(run) / f"{name}.parquet"
-        if path.is_file():
-            found[run] = parquet.read_table(path).to_pydict()
-    return found
+    plan = resolve(load_study(path), path.parent).plan()
+    return {cell.key: (cell, plan.case(cell)) for cell in plan.planned(Index(runs)) if chosen(cell)}

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.attributed import attributions, case_of
-from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
-from bench.errors import UserError
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    OptionalStudy,
+    ResultsOption,
+    console,
+    find_run,
+    print_json,
+    warn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.records.results import ClusterEvent, Machine, Run
-    from bench.store.folder import Store
-
-LAST = "last"
+    from bench.records.results import ClusterEvent, Machine
 
 
 def show(
@@ -27,13 +30,15 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one run: status, phases, stages, model, where its work went, and its files."""
+    from bench.reading.attributions import attributions
+
     store, found = find_run(run, study, results)
     folder = store.folder(found.run)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     stored = store.read()
-    case = case_of(stored, found)
+    case = stored.cases.get(found.cell.case)
     life = stored.lives.get((found.session, found.cluster))
-    known = attributions(store, [(found, case)] if case and found.status == "ok" else [])
+    known = attributions(store, [(found, case)] if case and found.status == "ok" else [], warn)
     went = known.get(found.run)
     if json:
         data: dict[str, object] = {"run": found, "attribution": went, "folder": str(folder)}
@@ -74,29 +79,3 @@ def _machines(life: ClusterEvent, known: Mapping[str, Machine]) -> list[str]:
             if use.provision_seconds is not None
         ),
     ]
-
-
-def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
-    """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
-    from bench.cli.common import with_results
-    from bench.store.folder import Store
-
-    if study is not None:
-        stores = [with_results(study, results)]
-    else:
-        roots = sorted({path.parent for path in results.glob("*/*.jsonl")})
-        stores = [Store(root) for root in roots]
-    runs = [(store, run) for store in stores for run in store.read().runs]
-    if not runs:
-        raise UserError(f"there are no runs in {results}", remedy="run a study first")
-    if prefix == LAST:
-        return max(runs, key=lambda pair: pair[1].started_at)
-    found = [pair for pair in runs if pair[1].run.startswith(prefix)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UserError(
-            f"no run's id begins with {prefix}", remedy="benchcast list STUDY shows the ids"
-        )
-    some = ", ".join(run.run for _, run in found[:4])
-    raise UserError(f"{prefix} is the beginning of {len(found)} runs: {some}", remedy="say more")

@@ -10,6 +10,7 @@ from bench.errors import StudyError
 from bench.plan.order import plots
 from bench.plan.progress import Index
 from bench.records import identity
+from bench.records.results import Bundle
 from bench.records.study import Case, Cell, Study
 
 
@@ -40,14 +41,17 @@ class Fixed:
         *,
         skipped: Mapping[int, str] | None = None,
         retry: Index | None = None,
+        bundles: Mapping[str, Bundle] | None = None,
     ) -> None:
         """Lay out the cells of a study whose cases are resolved.
 
         ``skipped`` maps a case's position in the study to the reason why it cannot run here. With
-        ``retry`` the cells that failed in it get one more attempt each. ``cells`` are all that
-        the plan may run, ``plots`` the same by plot and block.
+        ``retry`` the cells that failed in it get one more attempt each. ``bundles`` (by digest)
+        declare the study's metric. ``cells`` are all that the plan may run, ``plots`` the same by
+        plot and block.
         """
         self.study = study
+        self._bundles = bundles or {}
         self._cases: dict[str, Case] = {}
         self._allowed: dict[str, int] = {}
         self._skipped: dict[str, str] = {}
