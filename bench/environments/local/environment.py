@@ -28,11 +28,11 @@ class LocalEnvironment(HostEnvironment):
     kind = KIND
 
     def __init__(self) -> None:
-        """Use this machine as it is."""
+        """Use this machine's hosts for both engines."""
         super().__init__(LocalProvider(), ENGINES)
 
     def identity(self) -> Mapping[str, str]:
-        """Return CPU model, cores and whole GiB: cells of another machine are other cells."""
+        """Return CPU model, cores and whole GiB: they tell machines apart in cell keys."""
         machine = this_machine()
         return {
             "cpu_model": machine.cpu_model,
