@@ -52,7 +52,8 @@ def plan(
     chosen = cell_filter(where)
     cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
-    seconds = Estimate(known.runs).seconds(c for c in left if not fixed.reason_to_skip(c))
+    runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
+    seconds = Estimate(known.runs).longest(runnable, prepared.lanes())
     effects = _effects(fixed, known.runs)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
@@ -170,11 +171,11 @@ def _print(
 
 def _created(prepared: PreparedStudy) -> dict[str, str]:
     """Say for each environment what its largest cluster creates."""
-    from bench.runner.preflight import need
+    from bench.runner.resolve import cluster_spec
 
     said: dict[str, str] = {}
     for name, place in prepared.environments.items():
-        needs = [need(case) for case in prepared.study.cases if case.environment == name]
+        needs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
         if needs:  # else no workload runs on it
             sizes = {(place.machines(one), one.workers): one for one in needs}
             said[name] = place.creates(sizes[max(sizes)])

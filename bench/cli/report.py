@@ -138,11 +138,11 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
     if not path.is_file():
         return None
     from bench.plan.progress import Index
-    from bench.runner import prepare
+    from bench.runner import resolve
 
     chosen = cell_filter(where)
-    with prepare(load_study(path), path.parent) as prepared:
-        return {cell.key for cell in prepared.plan().planned(Index(runs)) if chosen(cell)}
+    resolved = resolve(load_study(path), path.parent)
+    return {cell.key for cell in resolved.plan().planned(Index(runs)) if chosen(cell)}
 
 
 def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:

@@ -17,7 +17,7 @@ from typing import Annotated
 from bench import contracts
 from bench.contracts import Facts, Finding, Outcome, OwnedResource
 from bench.digests import digest
-from bench.directories import work_root
+from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import Machine, MachineUse
@@ -58,13 +58,13 @@ class FakeEnvironment(contracts.Environment):
         return [over] if spec.workers > self.settings.capacity else []
 
     def open(self, spec: ClusterSpec, owner: Owner) -> contracts.Cluster:
-        return FakeCluster(self.settings, spec, self.folder / f"{owner.mark}.{owner.study}")
+        return FakeCluster(self.settings, spec, self.folder / f"{owner.tag}.{owner.study}")
 
     def owned(self) -> Iterable[OwnedResource]:
-        for path in sorted(self.folder.glob("*.*.*")):
-            session, cluster, study = path.name.split(".", 2)
-            owner = Owner(study=study, session=session, cluster=cluster)
-            yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))
+        for path in sorted(p for root in work_roots() for p in root.glob(f"{KIND}/*.*.*")):
+            tag, _, study = path.name.rpartition(".")
+            if (owner := Owner.from_tag(tag, study)) is not None:
+                yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))
 
 
 class FakeCluster(contracts.Cluster, contracts.Adaptable):

@@ -178,9 +178,9 @@ class HostCluster(Cluster, Adaptable):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    provision_seconds=(
-                        host.provision_seconds if isinstance(host, Provisioned) else None
-                    ),
+                    provision_seconds=host.provision_seconds
+                    if isinstance(host, Provisioned)
+                    else None,
                 ),
             )
             for number, (host, since) in enumerate(self._hosts_since)

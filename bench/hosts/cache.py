@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterable
 
 from bench.contracts import Cache
-from bench.directories import cache_root, work_root
+from bench.directories import cache_root
 from bench.errors import LaunchFailed
 from bench.hosts.agent import files, processes
 from bench.hosts.channel import AgentChannel
 from bench.hosts.host import Workspace
-from bench.locks import session_alive
+from bench.locks import living_sessions
 from bench.records.cluster import Owner
 from bench.text import plural
 
@@ -40,8 +40,7 @@ class LocalCache:
 
         Sessions that another machine runs on this host are known by their tags only.
         """
-        locks = sorted((work_root() / "locks").glob("*.lock"))
-        alive = [lock.stem for lock in locks if session_alive(lock.stem)]
+        alive = living_sessions()
         return _sessions([*alive, *_tagged(processes.owners(), files.folders(str(self._work)))])
 
     def remove(self) -> None:

@@ -1,13 +1,12 @@
 """The samplers as metric sources: one on each machine of a cluster, one file of samples here.
 
 ``samples.parquet`` holds the machines and the labelled processes, ``gpu.parquet`` the GPUs.
-Neither ever fails a run: each reason is logged once, and the samples are missing.
+Neither ever fails a run: problems are reported, and the samples are missing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import logging
@@ -90,7 +89,7 @@ class Sampler:
                 raw = host.folder / f"{self.name}.{next(self._numbers)}.jsonl"
                 process = host.beside(self.name, self._command(program, raw, interval, scoped))
             except (OSError, LaunchFailed) as error:
-                _log_once(f"no {self.name} of host {host.name}: {error}")
+                _report(f"no {self.name} of host {host.name}: {error}")
                 continue
             self._running.append(_Running(scope, host, raw, process))
 
@@ -109,7 +108,7 @@ class Sampler:
             try:
                 write_parquet(merged, target, self.columns, self.texts)
             except (OSError, ValueError, ImportError) as error:  # pyarrow's errors are ValueErrors
-                _log_once(f"no {self.name} of a run: {error}")
+                _report(f"no {self.name} of a run: {error}")
 
     def _command(
         self, program: Path, raw: Path, interval: float, scoped: Sequence[tuple[str, Host]]
@@ -126,7 +125,7 @@ class Sampler:
         try:
             script.host.get(script.raw, here)
         except (OSError, LaunchFailed) as error:
-            _log_once(f"no {self.name} of host {script.host.name}: {error}")
+            _report(f"no {self.name} of host {script.host.name}: {error}")
             return []
         samples = list(_samples(here))
         if len(self._machines) > 1:
@@ -142,7 +141,7 @@ class Sampler:
                 _until_begun(script)
                 script.process.kill()
             except (OSError, LaunchFailed) as error:
-                _log_once(f"the sampler of host {script.host.name} could not be ended: {error}")
+                _report(f"the sampler of host {script.host.name} could not be ended: {error}")
 
 
 class HostSampler(Sampler):
@@ -192,9 +191,8 @@ def _until_begun(script: _Running) -> None:
         time.sleep(0.02)
 
 
-@functools.cache
-def _log_once(text: str) -> None:
-    """Log a problem once: every run of a campaign has the same one."""
+def _report(text: str) -> None:
+    """Report a problem; the runner shows it once and adds it to each affected run."""
     _log.warning("%s", text)
 
 

@@ -7,6 +7,7 @@ has a limit. Errors name the host as the study does. Host keys are always checke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import hashlib
@@ -335,7 +336,8 @@ class SshChannel(AgentChannel):
         python = self.address.python
         command = f"exec {shlex.quote(python)} -I -u -c {shlex.quote(program.BOOT)}"
         process = await connection.create_process(command, encoding=None)
-        process.stdin.write(program.message())
+        with contextlib.suppress(BrokenPipeError):  # it may have ended: its errors tell why
+            process.stdin.write(program.message())
         if not (greeting := await process.stdout.readline()):
             text = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
             raise LaunchFailed(

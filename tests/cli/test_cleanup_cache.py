@@ -67,7 +67,7 @@ def test_this_machine_s_cache_stays_while_it_may_be_another_one_s_host(work: Pat
     sent.touch()
     own = sent.with_name("a user's own")
     own.touch()
-    marked = cache_root() / "work" / OWNER.mark
+    marked = cache_root() / "work" / OWNER.tag
     marked.mkdir(parents=True)
     said = "the cache of this machine (cache)"
     kept = f"{said}: in use by 1 session: {OWNER.session}"

@@ -252,7 +252,7 @@ def test_a_cpu_limit_holds_changes_and_its_group_counts_and_goes(
     used = host.cpu_seconds()
     assert used is not None
     assert 0.0 < used < 0.6
-    name = f"benchcast.{OWNER.mark}.{host.index}"
+    name = f"benchcast.{OWNER.tag}.{host.index}"
     assert (Cgroups().group(name).throttled() or (0, 0.0))[0] > 0
     (text,) = owned(provider)
     assert "1 process, 1 folder, 1 control group of" in text

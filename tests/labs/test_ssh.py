@@ -91,10 +91,10 @@ def test_a_cpu_limit_holds_inside_a_host(work: Path) -> None:
 def strangers(rack: Rack) -> Iterator[None]:
     """Let others' things be on the hosts: processes, marked and not, a folder, a control group."""
     host = rack.hosts[0]
-    folder = host.home / ".cache" / "benchcast" / "work" / STRANGER.mark
+    folder = host.home / ".cache" / "benchcast" / "work" / STRANGER.tag
     folder.mkdir(parents=True)
     (folder / "owner.json").write_bytes(msgspec.json.encode(STRANGER))
-    group = host.groups[0] / f"benchcast.{STRANGER.mark}.0"
+    group = host.groups[0] / f"benchcast.{STRANGER.tag}.0"
     group.mkdir()
     mark = f"{STRANGER.study}/{STRANGER.session}/{STRANGER.cluster}"
     others = [

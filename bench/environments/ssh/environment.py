@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.contracts import Cache, Environment, Finding
+from bench.contracts import THIS_MACHINE, Cache, Environment, Finding
 from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
 from bench.environments.ssh.provider import Entry, SshProvider
@@ -24,6 +24,8 @@ from bench.text import plural
 from bench.units import format_memory, parse_duration, parse_memory
 
 KIND = "ssh"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MEMORY_SHARE = 0.9  # of the nominal memory: the kernel reserves some of it
 Reasons = Callable[[Sequence[str]], Mapping[str, str | None]]
 
@@ -44,6 +46,10 @@ class SshEnvironment(HostEnvironment):
     def machines(self, spec: ClusterSpec) -> int:
         """Return the workers' machines, and the driver's where it has one of its own."""
         return spec.workers + self._driver_apart
+
+    def machines_used(self) -> frozenset[str]:
+        """Return the hosts by address; an address of loopback is this machine."""
+        return frozenset(THIS_MACHINE if name in LOOPBACK else name for name in self._entries)
 
     def creates(self, spec: ClusterSpec) -> str:
         """Describe how many hosts are used and what is installed on them."""

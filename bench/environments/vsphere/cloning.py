@@ -222,24 +222,22 @@ class Cloner:
 
     def _give_gpus(self, vms: Mapping[str, Any], plan: Plan) -> None:
         """Check the clones' GPUs and add missing ones."""
-        wanted = {
-            name: gpus for name, shape in plan.items() if (gpus := vgpus.wanted(shape)) is not None
-        }
+        shapes = {name: vgpus.wanted(shape) for name, shape in plan.items()}
+        wanted = {name: gpus for name, gpus in shapes.items() if gpus is not None}
+        counts = self._gpus(vms, wanted)
+        lacking = {name: count for name, count in counts.items() if count < wanted[name][1]}
         spec = module().vim.VirtualMachineConfigSpec
-        present = self._gpus(vms, wanted)
-        lacking = {name: name for name, name in present.items() if name < wanted[name][1]}
         begun = {
             name: vms[name].Reconfigure(spec(**vgpus.added(plan[name], count)))
             for name, count in lacking.items()
         }
         self._tasks(begun, "add vGPUs to")
-        for name, name in (
-            present | self._gpus(vms, {name: wanted[name] for name in lacking})
-        ).items():
-            profile, count = wanted[name]
-            if name != count:
+        counts |= self._gpus(vms, {name: wanted[name] for name in lacking})
+        for name, count in counts.items():
+            profile, expected = wanted[name]
+            if count != expected:
                 raise LaunchFailed(
-                    f"{name} has {name} vGPUs {profile!r}, not {count}",
+                    f"{name} has {count} vGPUs {profile!r}, not {expected}",
                     remedy="use a template without vGPUs; check the cluster's GPUs",
                 )
 

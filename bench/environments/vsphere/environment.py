@@ -44,6 +44,11 @@ class VsphereEnvironment(HostEnvironment):
         """Return how many VMs a cluster takes: its workers, and Spark's driver."""
         return len(self.clones.shapes(spec))
 
+    def machines_used(self) -> frozenset[str]:
+        """Return the vSphere cluster: its hosts run the clones of every environment on it."""
+        recipe = self.clones.recipe
+        return frozenset({f"{self._address}/{recipe.datacenter}/{recipe.cluster}"})
+
     def creates(self, spec: ClusterSpec) -> str:
         """Describe which VMs and pool are created, from which template and where."""
         recipe, shapes = self.clones.recipe, self.clones.shapes(spec)

@@ -81,7 +81,7 @@ def test_a_pool_of_that_name_that_is_ours_is_removed_but_not_taken_over(client: 
 def test_killed_before_its_mark_an_empty_pool_is_known_by_its_name(client: Vcenter) -> None:
     resource_pools.create(root(client), NAME, Pool())
     (left,) = owned(client, 30)
-    assert left.owner.mark == OWNER.mark
+    assert left.owner.tag == OWNER.tag
     left.remove()
     assert NAME not in names(client)
 
