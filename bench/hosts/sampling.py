@@ -203,7 +203,7 @@ def write_parquet(
 
     Columns: ``t`` (s), ``wall_ns``, ``scope``, and ``columns`` (double; for the host cores'
     worth, bytes, bytes/s, Hz) and ``texts``. The sampler's own CPU seconds are the schema's
-    metadata ``running_cpu_seconds``. Raises ValueError with the sampler's reason where nothing
+    metadata ``sampler_cpu_seconds``. Raises ValueError with the sampler's reason where nothing
     was sampled.
     """
     import pyarrow as pa
@@ -221,7 +221,7 @@ def write_parquet(
     fields = [("t", pa.float64()), ("wall_ns", pa.int64()), ("scope", pa.string())]
     fields += [(name, pa.float64()) for name in columns]
     fields += [(name, pa.string()) for name in texts]
-    own = {"running_cpu_seconds": repr(samples[-1]["self_cpu"])}
+    own = {"sampler_cpu_seconds": repr(samples[-1]["self_cpu"])}
     pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=own)), target)
 
 

@@ -55,7 +55,7 @@ def execute(cluster: Cluster, job: Job, attempt: Attempt, context: RunContext) -
             events=_events(outcome, withheld, sources),
             contention=withheld,
         )
-        context.store.keep(attempt.run)
+        context.store.complete(attempt.run)
     return msgspec.structs.replace(run, spans=spans)
 
 

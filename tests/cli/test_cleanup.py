@@ -59,7 +59,7 @@ def test_a_living_campaign_survives_a_shell_with_another_tmpdir(
     else:
         done = benchcast("cleanup", "fake.toml", TMPDIR=str(other))
         assert (done.returncode, done.stdout) == (2, "")
-        assert "another run works on results/fake; wait for it" in done.stderr
+        assert "another run uses results/fake; wait for it" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert len(clusters()) == 1
     assert (living.poll(), len(living_sessions())) == (None, 1)

@@ -14,7 +14,7 @@ import pytest
 
 from bench.environments.vsphere.client import LOST, Vcenter
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from tests.environments.vsphere.beds import connect
+from tests.environments.vsphere.contract_cases import connect
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab

@@ -13,7 +13,7 @@ from bench.environments.vsphere.removal import owned, remove
 from bench.environments.vsphere.resource_pools import Pool
 from bench.errors import LaunchFailed
 from bench.records.cluster import Owner
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
