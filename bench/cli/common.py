@@ -1,4 +1,4 @@
-"""What verbs share: finding a study and its results, filters, and the two ways to print."""
+"""Shared by the verbs: a study and its results, filters, and the two ways to print."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ SCHEMA = 1
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or a folder of results.")
 ]
+StudyFileArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file (TOML).")]
 OptionalStudy = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study file, or a folder of results.")
 ]
 ResultsOption = Annotated[
-    Path, typer.Option("--results", help="Where results are kept, a folder for each study.")
+    Path, typer.Option("--results", help="Folder of results, with a folder for each study.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 WhereOption = Annotated[
@@ -38,7 +39,7 @@ RESULTS = Path("results")
 
 
 def load_study(path: Path) -> Study:
-    """Read a study file with all environment kinds and workloads that there are."""
+    """Read a study file with all environment kinds and workloads."""
     from bench import environments, study, workloads
 
     return study.load(path, environments.kinds(), workload=workloads.manifest)
@@ -57,7 +58,7 @@ def study_file(text: str) -> Path:
 
 
 def results_of(text: str, results: Path) -> Store:
-    """Return the store that a study file, a results folder or a study's name means."""
+    """Return the store of a study file, a results folder or a study's name."""
     from bench.store.folder import Store
 
     path = Path(text)
@@ -69,7 +70,7 @@ def results_of(text: str, results: Path) -> Store:
 
 
 def with_results(text: str, results: Path) -> Store:
-    """Return the store, or raise StudyError when it has no results yet."""
+    """Return the store, or raise StudyError if it has no results yet."""
     store = results_of(text, results)
     if not any(store.root.glob("*.jsonl")):
         raise StudyError(
@@ -90,7 +91,7 @@ def conditions(where: list[str] | None) -> dict[str, str]:
 
 
 def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
-    """Return the test that ``--where`` means."""
+    """Return the cell filter of ``--where``."""
     from bench.plan import matches
 
     wanted = conditions(where)
@@ -98,7 +99,7 @@ def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
 
 
 def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] = ()) -> None:
-    """Print the one document that ``--json`` promises."""
+    """Print the JSON document of ``--json``."""
     import msgspec
 
     document: Mapping[str, object] = {
@@ -113,10 +114,10 @@ def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] 
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; plain and unwrapped when it is not a terminal."""
+    """Return a rich console; plain and unwrapped if it is not a terminal."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=160, no_color=True)
-    return made
+    rich_console = Console(stderr=stderr, highlight=False)
+    if not rich_console.is_terminal:
+        rich_console = Console(stderr=stderr, highlight=False, width=160, no_color=True)
+    return rich_console

@@ -50,7 +50,7 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Write the page anew whenever results come, until Ctrl-C."),
+        typer.Option("--watch", help="Rewrite the page as results arrive; stop with Ctrl-C."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -86,7 +86,7 @@ def report(
 def analysis_of(
     store: Store, study: str, where: list[str] | None, allow: Sequence[str] = ()
 ) -> StudyAnalysis:
-    """Read a store and analyse it; with a study file its cells tell what is of an earlier one.
+    """Read a store and analyse it; a study file shows which runs belong to an earlier version.
 
     ``allow`` names the differences that the reader accepts.
     """
@@ -133,7 +133,7 @@ def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
 
 
 def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[str] | None:
-    """The keys of the cells that the study calls for, where the study's file is at hand."""
+    """Return the keys of the study's planned cells, or None without its file."""
     path = Path(study)
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""``benchcast show``: one run, with where its files lie."""
+"""``benchcast show``: one run, and the folder of its files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAST = "last"
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The beginning of an id, or 'last'.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The start of a run's id, or 'last'.")],
     study: OptionalStudy = None,
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
@@ -54,7 +54,7 @@ def show(
     session = stored.sessions.get(found.session)
     if session is not None and any("samples.parquet" in name for name in files):
         out.print(f"sampled every {format_duration(session.study.sampling)}", markup=False)
-    out.print(f"files in {folder}:" if files else "no files of it are kept", markup=False)
+    out.print(f"files in {folder}:" if files else "there are no files of this run", markup=False)
     for name in files:
         out.print(f"  {name}", markup=False)
 
@@ -77,7 +77,7 @@ def _machines(life: ClusterEvent, known: Mapping[str, Machine]) -> list[str]:
 
 
 def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
-    """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
+    """Return the run whose id starts with ``prefix`` (or the last run) and its store."""
     from bench.cli.common import with_results
     from bench.store.folder import Store
 
@@ -91,12 +91,14 @@ def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]
         raise UserError(f"there are no runs in {results}", remedy="run a study first")
     if prefix == LAST:
         return max(runs, key=lambda pair: pair[1].started_at)
-    found = [pair for pair in runs if pair[1].run.startswith(prefix)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = [pair for pair in runs if pair[1].run.startswith(prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise UserError(
-            f"no run's id begins with {prefix}", remedy="benchcast list STUDY shows the ids"
+            f"no run's id starts with {prefix}", remedy="benchcast list STUDY shows the ids"
         )
-    some = ", ".join(run.run for _, run in found[:4])
-    raise UserError(f"{prefix} is the beginning of {len(found)} runs: {some}", remedy="say more")
+    some = ", ".join(run.run for _, run in matches[:4])
+    raise UserError(
+        f"{prefix} is the start of {len(matches)} runs: {some}", remedy="give more characters"
+    )

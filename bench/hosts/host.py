@@ -171,13 +171,13 @@ class Host:
         code, text = self.run([self.python, "-I", "-c", _FIND, name])
         return Path(text.strip()) if code == 0 and text.strip() else None
 
-    def variable(self, name: str) -> str | None:
-        """Return an environment variable as a login there has it."""
+    def environment_variable(self, name: str) -> str | None:
+        """Return an environment variable of a login on the host."""
         code, text = self.run(["printenv", name])
         return text.rstrip("\n") if code == 0 else None
 
-    def ask(self, url: str) -> str | None:
-        """Return the body of an HTTP answer as the host gets it, or None while there is none."""
+    def http_get(self, url: str) -> str | None:
+        """Return the body of an HTTP answer that the host gets, or None if there is none yet."""
         answer: str | None = self.channel.call("http_get", url=url)
         return answer
 

@@ -44,8 +44,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
 
 
 class QualityLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When two runs have equal quality: ``tolerances`` by figure (absolute for a number, relative to
-    the norm for a vector), and figures that every run ``requires`` to have one value."""
+    """When two runs have equal quality.
+
+    ``tolerances`` by figure are absolute for a number, relative to the norm for a vector;
+    ``requires`` maps figures to the value that every run must have.
+    """
 
     tolerances: Mapping[str, float] = {}
     requires: Mapping[str, Scalar] = {}

@@ -107,7 +107,7 @@ def test_reasons_why_it_cannot(tmp_path: Path) -> None:
 def test_a_group_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     groups = v1(tmp_path)
     (tmp_path / "cpu" / "benchcast.s.c.1").write_text("in the way")
-    with pytest.raises(LaunchFailed, match=r"benchcast\.s\.c\.1 could not be made"):
+    with pytest.raises(LaunchFailed, match=r"benchcast\.s\.c\.1 cannot be made"):
         groups.create("benchcast.s.c.1", 0.5)
 
 

@@ -165,7 +165,7 @@ def test_what_is_not_there_is_named(client: Vcenter, changed: dict[str, object],
 
 
 def test_a_wrong_password_is_refused_and_not_repeated_in_the_error(server: lab.VCenter) -> None:
-    with pytest.raises(UnsuitableEnvironment, match="user or password is refused") as caught:
+    with pytest.raises(UnsuitableEnvironment, match="user or password is wrong") as caught:
         connect(server, password="not-the-password")
     assert "not-the-password" not in str(caught.value)
 
