@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ class _OwnedOnHost:
         self.owner = owner
         self.text = ""  # the owner, as its processes carry it
         self.count = 0
-        self.folder: Path | None = None
+        self.folders: list[Path] = []
         self.groups: list[list[str]] = []  # the folders of each
         self._channel = channel
 
@@ -31,7 +31,7 @@ class _OwnedOnHost:
         """Return a description of one line."""
         noun = "process" if self.count == 1 else "processes"
         parts = [f"{self.count} {noun}"] if self.count else []
-        parts += ["1 folder"] if self.folder is not None else []
+        parts += [plural(len(self.folders), "folder")] if self.folders else []
         parts += [plural(len(self.groups), "control group")] if self.groups else []
         study = self.owner.study or "unknown"
         whose = f"of study {study}, session {self.owner.session}"
@@ -42,35 +42,36 @@ class _OwnedOnHost:
         if self.count or self.groups:
             labels = {processes.OWNER: self.text} if self.count else {}
             end(self._channel, labels, self.groups)
-        if self.folder is not None:
-            remove(self._channel, self.folder)
+        for folder in self.folders:
+            remove(self._channel, folder)
 
 
-def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[OwnedResource]:
-    """Return one entry an owner, living or dead, from folders of ``work``, processes and groups.
+def find(channel: AgentChannel, works: Sequence[Path], seen: set[str]) -> Iterable[OwnedResource]:
+    """Return an entry for each owner, from folders in ``works``, processes and groups.
 
     Two addresses may lead to one machine: ``seen`` holds the identities of process spaces,
     folders and groups listed so far, and new ones are added to it.
     """
-    answer = channel.call("owned", root=str(work))
     entries: dict[str, _OwnedOnHost] = {}
 
     def entry(owner: Owner) -> _OwnedOnHost:
         return entries.setdefault(owner.tag, _OwnedOnHost(channel, owner))
 
-    folders = answer["folders"] if _new(answer["folder"], seen) else {}
-    for name, text in folders.items():
-        if (owner := _folder_owner(name, text)) is not None:
-            entry(owner).folder = work / name
-    counts = answer["owners"] if _new(answer["space"], seen) else {}
-    for text, count in counts.items():
-        owner = Owner.from_text(text)
-        carrying = entry(owner)
-        carrying.owner, carrying.text, carrying.count = owner, text, count
-    for name, (identity, paths) in answer["groups"].items():
-        owner = Owner.from_tag(name.removeprefix(PREFIX).rpartition(".")[0])
-        if owner is not None and _new(identity, seen):
-            entry(owner).groups.append(paths)
+    for work in works:
+        answer = channel.call("owned", root=str(work))
+        folders = answer["folders"] if _new(answer["folder"], seen) else {}
+        for name, text in folders.items():
+            if (owner := _folder_owner(name, text)) is not None:
+                entry(owner).folders.append(work / name)
+        counts = answer["owners"] if _new(answer["space"], seen) else {}
+        for text, count in counts.items():
+            owner = Owner.from_text(text)
+            carrying = entry(owner)
+            carrying.owner, carrying.text, carrying.count = owner, text, count
+        for name, (identity, paths) in answer["groups"].items():
+            owner = Owner.from_tag(name.removeprefix(PREFIX).rpartition(".")[0])
+            if owner is not None and _new(identity, seen):
+                entry(owner).groups.append(paths)
     return [OwnedResource(item.owner, item.describe(), item.remove) for item in entries.values()]
 
 

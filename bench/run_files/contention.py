@@ -30,9 +30,9 @@ def measure(columns: Columns, limited: Collection[str] = ()) -> dict[str, float]
     ``steal``: CPU time that the hypervisor gave to others over the CPU time that the machine
     wanted (used + stolen), 0..1. ``throttled``: the same of quotas, by scope; scopes of the roles
     in ``limited`` ("driver", "worker") have a requested quota and are left out. A quota around
-    several scopes counts in each. ``others``: mean cores' worth of CPU that processes used which are not
-    the run's. Each is the value of the most affected machine or scope. Machines are the scopes
-    "host" and, where there are several, "host:<the first scope on it>".
+    several scopes counts in each. ``others``: mean cores' worth of CPU of processes outside the
+    run. Each is the value of the most affected machine or scope. Machines are the scopes "host"
+    and, if there are several, "host:<the first scope on it>".
     """
     totals = _totals(columns)
     hosts = [total for scope, total in totals.items() if _is_machine(scope)]

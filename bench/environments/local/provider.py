@@ -54,8 +54,7 @@ class LocalProvider:
 
     def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag on this machine, of dead and living owners."""
-        seen: set[str] = set()
-        return [item for root in work_roots() for item in owned.find(self._channel, root, seen)]
+        return owned.find(self._channel, work_roots(), set())
 
     def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:
         """Return the machine's samplers; the first host is the driver, then the workers."""

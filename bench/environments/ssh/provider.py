@@ -223,7 +223,7 @@ class SshProvider:
     def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag on machines that answer; log the others."""
         seen: set[str] = set()
-        return self._everywhere(lambda channel, folders: owned.find(channel, folders.work, seen))
+        return self._everywhere(lambda channel, folders: owned.find(channel, [folders.work], seen))
 
     def caches(self) -> Iterable[Cache]:
         """List the caches that are not empty, on machines that answer."""
