@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs import notes
+from tests.labs import unavailable
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +43,6 @@ def absent(peer: str, remedy: str) -> None:
     In CI it is a failure, unless ``make lab`` noted that this machine cannot host it.
     """
     text = f"{peer} is absent: {remedy}"
-    if os.environ.get("CI") == "true" and not notes.impossible(peer):
+    if os.environ.get("CI") == "true" and not unavailable.impossible(peer):
         pytest.fail(text)
     pytest.skip(text)

@@ -1,4 +1,4 @@
-"""What verbs share: finding a study and its results, filters, and the two ways to print."""
+"""Shared by the verbs: a study and its results, filters, and the two ways to print."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ SCHEMA = 1
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or a folder of results.")
 ]
+StudyFileArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file (TOML).")]
 OptionalStudy = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study file, or a folder of results.")
 ]
 ResultsOption = Annotated[
-    Path, typer.Option("--results", help="Where results are kept, a folder for each study.")
+    Path, typer.Option("--results", help="Folder of results, with a folder for each study.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 WhereOption = Annotated[
@@ -44,7 +45,7 @@ LAST = "last"
 
 
 def load_study(path: Path) -> Study:
-    """Read a study file with all environment kinds and workloads that there are."""
+    """Read a study file with all environment kinds and workloads."""
     from bench import environments, study, workloads
 
     return study.load(path, environments.kinds(), workload=workloads.manifest)
@@ -63,7 +64,7 @@ def study_file(text: str) -> Path:
 
 
 def results_of(text: str, results: Path) -> Store:
-    """Return the store that a study file, a results folder or a study's name means."""
+    """Return the store of a study file, a results folder or a study's name."""
     from bench.store.folder import Store
 
     path = Path(text)
@@ -75,7 +76,7 @@ def results_of(text: str, results: Path) -> Store:
 
 
 def with_results(text: str, results: Path) -> Store:
-    """Return the store, or raise StudyError when it has no results yet."""
+    """Return the store, or raise StudyError if it has no results yet."""
     store = results_of(text, results)
     if not any(store.root.glob("*.jsonl")):
         raise StudyError(
@@ -96,7 +97,7 @@ def conditions(where: list[str] | None) -> dict[str, str]:
 
 
 def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
-    """Return the test that ``--where`` means."""
+    """Return the cell filter of ``--where``."""
     from bench.plan import matches
 
     wanted = conditions(where)
@@ -104,7 +105,7 @@ def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
 
 
 def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] = ()) -> None:
-    """Print the one document that ``--json`` promises."""
+    """Print the JSON document of ``--json``."""
     import msgspec
 
     document: Mapping[str, object] = {
@@ -119,13 +120,13 @@ def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] 
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; plain and unwrapped when it is not a terminal."""
+    """Return a rich console; plain and unwrapped if it is not a terminal."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=160, no_color=True)
-    return made
+    rich_console = Console(stderr=stderr, highlight=False)
+    if not rich_console.is_terminal:
+        rich_console = Console(stderr=stderr, highlight=False, width=160, no_color=True)
+    return rich_console
 
 
 def warn(text: str) -> None:
@@ -134,7 +135,7 @@ def warn(text: str) -> None:
 
 
 def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
-    """Return the run whose id begins so (or the last one) and its store, or raise UserError."""
+    """Return the run whose id starts with ``prefix`` (or the last run) and its store."""
     from bench.store.folder import Store
 
     if study is not None:
@@ -147,12 +148,14 @@ def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]
         raise UserError(f"there are no runs in {results}", remedy="run a study first")
     if prefix == LAST:
         return max(runs, key=lambda pair: pair[1].started_at)
-    found = [pair for pair in runs if pair[1].run.startswith(prefix)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = [pair for pair in runs if pair[1].run.startswith(prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise UserError(
-            f"no run's id begins with {prefix}", remedy="benchcast list STUDY shows the ids"
+            f"no run's id starts with {prefix}", remedy="benchcast list STUDY shows the ids"
         )
-    some = ", ".join(run.run for _, run in found[:4])
-    raise UserError(f"{prefix} is the beginning of {len(found)} runs: {some}", remedy="say more")
+    some = ", ".join(run.run for _, run in matches[:4])
+    raise UserError(
+        f"{prefix} is the start of {len(matches)} runs: {some}", remedy="give more characters"
+    )

@@ -31,14 +31,14 @@ def list_(
     if study is None:
         _overview(results, json)
         return
-    known = with_results(study, results).read()
+    stored = with_results(study, results).read()
     chosen = cell_filter(where)
-    runs = [run for run in known.runs if chosen(run.cell)]
+    runs = [run for run in stored.runs if chosen(run.cell)]
     if json:
-        print_json("list", study, {"runs": runs, "warnings": known.warnings})
+        print_json("list", study, {"runs": runs, "warnings": stored.warnings})
         return
     _runs(runs)
-    for text in known.warnings:
+    for text in stored.warnings:
         console(stderr=True).print(f"warning: {text}", markup=False)
 
 
@@ -47,17 +47,17 @@ def _overview(results: ResultsOption, json: bool) -> None:
 
     from bench import environments, workloads
 
-    found = {name: workloads.read(workloads.find(name, results)) for name in workloads.names()}
+    manifests = {name: workloads.read(workloads.find(name, results)) for name in workloads.names()}
     kinds = sorted(environments.kinds())
     studies = sorted(path.parent.name for path in results.glob("*/*.jsonl"))
     if json:
-        data = {"workloads": found, "environments": kinds, "studies": sorted(set(studies))}
+        data = {"workloads": manifests, "environments": kinds, "studies": sorted(set(studies))}
         print_json("list", "", data)
         return
     table = Table("workload", "task", "engine", "datasets", "parameters (default)")
-    for name, said in found.items():
-        params = ", ".join(f"{key} = {param.default}" for key, param in said.params.items())
-        table.add_row(name, said.task, said.engine, ", ".join(said.dataset), params)
+    for name, manifest in manifests.items():
+        params = ", ".join(f"{key} = {param.default}" for key, param in manifest.params.items())
+        table.add_row(name, manifest.task, manifest.engine, ", ".join(manifest.dataset), params)
     out = console()
     out.print(table)
     out.print(f"environment kinds: {', '.join(kinds)}")

@@ -11,7 +11,7 @@ from bench.cli.common import (
     RESULTS,
     JsonOption,
     ResultsOption,
-    StudyArgument,
+    StudyFileArgument,
     WhereOption,
     cell_filter,
     console,
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 
 def plan(
-    study: StudyArgument,
+    study: StudyFileArgument,
     results: ResultsOption = RESULTS,
     where: WhereOption = None,
-    new: Annotated[bool, typer.Option("--new", help="As if nothing had been run.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Plan a new campaign: ignore earlier runs.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show cells, order, estimated time, what the repeats can detect and what would be created."""
@@ -45,16 +47,16 @@ def plan(
     path = study_file(study)
     with prepare(load_study(path), path.parent) as prepared:
         fixed = prepared.plan()
-    known = results_of(study, results).read()
-    latest = known.latest
-    runs = known.of_campaign(latest.campaign) if latest and not new else []
+    stored = results_of(study, results).read()
+    latest = stored.latest
+    runs = stored.of_campaign(latest.campaign) if latest and not new else []
     index = Index(runs)
     chosen = cell_filter(where)
     cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
     runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
-    seconds = Estimate(known.runs).longest(runnable, prepared.lanes())
-    effects = _effects(fixed, known.runs, known.bundles)
+    seconds = Estimate(stored.runs).longest(runnable, prepared.lanes())
+    effects = _effects(fixed, stored.runs, stored.bundles)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
         data = {"cells": rows, "left": len(left), "seconds": seconds}
@@ -63,8 +65,8 @@ def plan(
         data["creates"] = _created(prepared)
         data["sampling"] = prepared.study.sampling
         data["wide"] = [
-            {**_row(one.cell, fixed, index), "width": one.width, "runs": one.runs}
-            for one in fixed.wide(index)
+            {**_row(wide.cell, fixed, index), "width": wide.width, "runs": wide.runs}
+            for wide in fixed.wide(index)
         ]
         print_json("plan", prepared.study.name, data, prepared.findings)
     else:
@@ -74,7 +76,7 @@ def plan(
 
 
 def _effects(fixed: Fixed, runs: Sequence[Run], bundles: Mapping[str, Bundle]) -> list[Effect]:
-    """The smallest effect that the repeats detect; by width, that of the fewest and of the most."""
+    """Return the smallest detectable effects: for the least and for the most repeats."""
     from bench.analysis.runs.headline import headline
     from bench.analysis.runs.metrics import rule_for
     from bench.analysis.statistics import power
@@ -89,8 +91,8 @@ def _effects(fixed: Fixed, runs: Sequence[Run], bundles: Mapping[str, Bundle]) -
             groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
     repeats = sorted({fixed.min_repeats, fixed.study.repeats})
-    found = [power.detectable(number, noise, fall=falls) for number in repeats]
-    return [effect for effect in found if effect is not None]
+    detectable = [power.detectable(number, noise, fall=falls) for number in repeats]
+    return [effect for effect in detectable if effect is not None]
 
 
 def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> None:
@@ -103,13 +105,15 @@ def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> N
             f"repeats: until every interval is within {study.width:.3g} of its middle, "
             f"at most {study.repeats}"
         )
-    for one in fixed.wide(index):
-        out.print(f"still wide: {one.describe()}", markup=False)
+    for wide in fixed.wide(index):
+        out.print(f"still wide: {wide.describe()}", markup=False)
     if not effects:
         out.print("smallest effect: none, one repeat has no interval")
     for effect in effects:
         noise = effect.noise
-        basis = f"seen in {noise.runs} runs" if noise.runs else "a guess until the first runs"
+        basis = (
+            f"measured in {noise.runs} runs" if noise.runs else "an assumption until the first runs"
+        )
         out.print(
             f"smallest effect: {effect.repeats} repeats detect a change of {effect.change:.0%} "
             f"with power {effect.power:g} at level {effect.alpha:g}; "
@@ -167,20 +171,22 @@ def _print(
         out.print(f"{finding.severity}: {finding}", markup=False)
     guess = "unknown until the first runs" if seconds is None else format_duration(seconds)
     basis = f" (from {len(runs)} runs)" if seconds is not None and runs else ""
-    out.print(f"estimated time: {guess}{basis}" if left else "nothing is left to run")
+    out.print(f"estimated time: {guess}{basis}" if left else "nothing left to run")
     for name, text in _created(prepared).items():
-        kind = next(one.kind for one in study.environments if one.name == name)
+        kind = next(
+            environment.kind for environment in study.environments if environment.name == name
+        )
         out.print(f"would create: {name} ({kind}): {text}", markup=False)
 
 
 def _created(prepared: PreparedStudy) -> dict[str, str]:
-    """Say for each environment what its largest cluster creates."""
+    """Describe for each environment what its largest cluster creates."""
     from bench.runner.resolve import cluster_spec
 
-    said: dict[str, str] = {}
-    for name, place in prepared.environments.items():
-        needs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
-        if needs:  # else no workload runs on it
-            sizes = {(place.machines(one), one.workers): one for one in needs}
-            said[name] = place.creates(sizes[max(sizes)])
-    return said
+    created: dict[str, str] = {}
+    for name, environment in prepared.environments.items():
+        specs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
+        if specs:  # no workload may run on it
+            sizes = {(environment.machines(spec), spec.workers): spec for spec in specs}
+            created[name] = environment.creates(sizes[max(sizes)])
+    return created

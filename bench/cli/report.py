@@ -51,7 +51,7 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Write the page anew whenever results come, until Ctrl-C."),
+        typer.Option("--watch", help="Rewrite the page as results arrive; stop with Ctrl-C."),
     ] = False,
     json: JsonOption = False,
 ) -> None:

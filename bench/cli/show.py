@@ -1,4 +1,4 @@
-"""``benchcast show``: one run, with where its files lie."""
+"""``benchcast show``: one run, and the folder of its files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The beginning of an id, or 'last'.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The start of a run's id, or 'last'.")],
     study: OptionalStudy = None,
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
@@ -59,7 +59,7 @@ def show(
     session = stored.sessions.get(found.session)
     if session is not None and any("samples.parquet" in name for name in files):
         out.print(f"sampled every {format_duration(session.study.sampling)}", markup=False)
-    out.print(f"files in {folder}:" if files else "no files of it are kept", markup=False)
+    out.print(f"files in {folder}:" if files else "there are no files of this run", markup=False)
     for name in files:
         out.print(f"  {name}", markup=False)
 

@@ -27,7 +27,7 @@ _HEAD = ("workers", "work", "interval", "measured", "runs", "error", "not known,
 
 
 def whatif(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The beginning of an id, or 'last'.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The start of a run's id, or 'last'.")],
     study: OptionalStudy = None,
     workers: Annotated[
         str, typer.Option("--workers", help="Worker counts, with commas between them.")

@@ -58,13 +58,13 @@ class FakeEnvironment(contracts.Environment):
         return [over] if spec.workers > self.settings.capacity else []
 
     def open(self, spec: ClusterSpec, owner: Owner) -> contracts.Cluster:
-        return FakeCluster(self.settings, spec, self.folder / f"{owner.mark}.{owner.study}")
+        return FakeCluster(self.settings, spec, self.folder / f"{owner.tag}.{owner.study}")
 
     def owned(self) -> Iterable[OwnedResource]:
         for path in sorted(p for root in work_roots() for p in root.glob(f"{KIND}/*.*.*")):
-            session, cluster, study = path.name.split(".", 2)
-            owner = Owner(study=study, session=session, cluster=cluster)
-            yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))
+            tag, _, study = path.name.rpartition(".")
+            if (owner := Owner.from_tag(tag, study)) is not None:
+                yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))
 
 
 class FakeCluster(contracts.Cluster, contracts.Adaptable):

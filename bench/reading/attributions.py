@@ -64,7 +64,7 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
 def _rank(rank: int, log: Log, work: float) -> Rank:
     """Return a rank's report; of collectives it tells both figures, or nothing is known."""
-    wall, cpu = log.told("collective"), log.told("collective_cpu")
+    wall, cpu = log.total("collective"), log.total("collective_cpu")
     if wall is None or cpu is None:
         return Rank(rank=rank, wall=work, stages=log.stages)
     return Rank(rank=rank, wall=work, stages=log.stages, collective=wall, collective_cpu=cpu)

@@ -1,4 +1,4 @@
-"""What a study file says, read, checked and expanded."""
+"""The records of a study: the checked and expanded study file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ StagesMode = Literal["fused", "staged"]
 Order = Literal["blocks", "random", "abba"]
 
 PHASES = ("queue", "provision", "launch", "work", "teardown")
-SAMPLING = (0.1, 60.0)  # seconds: the least and the most between two samples
-LEAST_BLOCKS = 3  # repeats of every cell before the width of an interval is looked at
+SAMPLING = (0.1, 60.0)  # seconds: the shortest and the longest sampling interval
+LEAST_BLOCKS = 3  # repeats of every cell before an interval's width is checked
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Size of a worker or driver: ``cores``, ``memory`` in bytes, ``cpu_limit`` in cores.
 
-    ``machine`` is a platform's machine type. ``gpus`` of the kind ``gpu`` are both given or both
-    unset. What is unset is in no key.
+    ``machine`` is a platform's machine type. ``gpus`` and ``gpu`` (their kind) are both set or
+    both unset. Keys contain no unset field.
     """
 
     cores: AtLeastOne = 1
@@ -54,7 +54,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a case is run, which changes nothing of what is measured; times in seconds."""
+    """How to run a case, without effect on what is measured; times in seconds."""
 
     timeout: Annotated[float, msgspec.Meta(gt=0)] = 1800.0
     retries: AtLeastZero = 0
@@ -66,11 +66,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One point of the study before it is repeated, all resolved.
 
     Labels: ``workload``, ``environment``, and ``factors``, which maps a path (``workers``,
-    ``params.tolerance``, ``worker.memory``) to the value taken here. ``use`` is how the study
-    names the workload. All other fields are what is measured, but ``warmups`` (passes that do not
+    ``params.tolerance``, ``worker.memory``) to this case's value. ``use`` is the study's name of
+    the workload. All other fields are what is measured, except ``warmups`` (passes that do not
     count) and ``policy``. ``program`` is the manifest's name; ``bundle`` and ``machines`` (facts
-    of the machines that are known beforehand) are empty until the study is resolved. ``datasets``
-    go by their role. ``records.identity`` makes keys of it.
+    of machines that are known in advance) are empty until the study is resolved. ``datasets``
+    maps roles to datasets. ``records.identity`` derives keys from a case.
     """
 
     workload: str
@@ -105,11 +105,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class EnvironmentSpec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """An environment of the study; ``settings`` are its kind's own keys, checked by that kind.
+    """An environment of the study; ``settings`` are its kind's settings, checked by that kind.
 
-    ``keyed`` are those that belong to what is measured, and ``recorded`` those that a record may
-    hold: the kind's struct marks them (see ``bench.settings``). In a record ``settings`` are
-    these, and ``recorded`` is None.
+    ``keyed`` are the settings that are part of what is measured, ``recorded`` those that a record
+    may contain: the kind's struct declares both (see ``bench.settings``). In a record,
+    ``settings`` are the recorded ones, and ``recorded`` is None.
     """
 
     name: str
@@ -119,7 +119,7 @@ class EnvironmentSpec(
     recorded: Mapping[str, object] | None = None
 
     def for_record(self) -> EnvironmentSpec:
-        """Return what a record may hold of it."""
+        """Return the environment as a record may contain it."""
         if self.recorded is None:
             return self
         return msgspec.structs.replace(self, settings=self.recorded, recorded=None)

@@ -62,14 +62,14 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
     does. Raises StudyError or WorkloadError.
     """
     top = read_toml(path)
-    top.known(KEYS)
+    top.only(KEYS)
     title = top.need("title", values.text)
     _check_defaults(top)
     common = shared(top, path)
     places = environments(top, common.sites, kinds)
     names = tuple(place.spec.name for place in places)
     jobs = workloads(top, common.datasets, names, workload)
-    found = expand(str(path), jobs, places, _work(top))
+    expansion = expand(str(path), jobs, places, _work(top))
     order, runs = repetition(top)
     return Study(
         name=path.stem,
@@ -82,8 +82,8 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
         metric=_metric(top, jobs),
         sampling=top.get("sampling", values.duration_within(*SAMPLING), 1.0),
         environments=tuple(place.spec for place in places),
-        cases=tuple(found.cases),
-        unplanned=tuple(found.unplanned),
+        cases=tuple(expansion.cases),
+        unplanned=tuple(expansion.unplanned),
         **_limits(top.table("limits")),
     )
 
@@ -109,7 +109,7 @@ def _metric(top: Table, jobs: Sequence[Workload]) -> str:
 
 
 def _check_defaults(top: Table) -> None:
-    """Check the environments' defaults where they stand, also those that all replace."""
+    """Check the study's defaults for environments, also those that every environment replaces."""
     checks: dict[str, values.Convert[object]] = {
         "workers": lambda value: values.several(values.whole(1), value),
         "timeout": values.above_zero,
@@ -133,7 +133,7 @@ def _work(top: Table) -> Work:
 
 
 def _limits(limits: Table) -> _Limits:
-    limits.known(("time", "machines"))
+    limits.only(("time", "machines"))
     return {
         "limit_time": limits.get("time", values.above_zero, None),
         "limit_machines": limits.get("machines", values.whole(1), None),

@@ -17,7 +17,7 @@ from bench.records.cluster import Owner
 from tests.analysis.factory import analysis_of
 from tests.conftest import absent
 from tests.labs.hosts import lab, missing
-from tests.labs.rack import Rack
+from tests.labs.ssh_hosts import SshHosts
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 pytestmark = [pytest.mark.lab, pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(600)]
@@ -51,9 +51,9 @@ def _possible() -> None:
 
 
 @contextlib.contextmanager
-def racked(folder: Path, count: int, cores: float | None = None) -> Iterator[Rack]:
+def racked(folder: Path, count: int, cores: float | None = None) -> Iterator[SshHosts]:
     with lab(count, cores=cores) as hosts:
-        yield Rack(folder=folder, hosts=hosts)
+        yield SshHosts(folder=folder, hosts=hosts)
 
 
 def test_one_to_three_hosts_find_the_same_model(work: Path) -> None:
@@ -88,18 +88,18 @@ def test_a_cpu_limit_holds_inside_a_host(work: Path) -> None:
 
 
 @contextlib.contextmanager
-def strangers(rack: Rack) -> Iterator[None]:
+def strangers(rack: SshHosts) -> Iterator[None]:
     """Let others' things be on the hosts: processes, marked and not, a folder, a control group."""
     host = rack.hosts[0]
-    folder = host.home / ".cache" / "benchcast" / "work" / STRANGER.mark
+    folder = host.home / ".cache" / "benchcast" / "work" / STRANGER.tag
     folder.mkdir(parents=True)
     (folder / "owner.json").write_bytes(msgspec.json.encode(STRANGER))
-    group = host.groups[0] / f"benchcast.{STRANGER.mark}.0"
+    group = host.groups[0] / f"benchcast.{STRANGER.tag}.0"
     group.mkdir()
-    mark = f"{STRANGER.study}/{STRANGER.session}/{STRANGER.cluster}"
+    tag = f"{STRANGER.study}/{STRANGER.session}/{STRANGER.cluster}"
     others = [
         subprocess.Popen(["sleep", "600"], env={**os.environ, **env}, start_new_session=True)
-        for env in ({}, {processes.OWNER: mark})
+        for env in ({}, {processes.OWNER: tag})
     ]
     try:
         yield

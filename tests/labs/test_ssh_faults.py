@@ -15,7 +15,7 @@ from bench.hosts import python_env
 from tests.conftest import absent
 from tests.hosts import packages
 from tests.labs.hosts import LabHost, lab, missing
-from tests.labs.rack import Rack
+from tests.labs.ssh_hosts import SshHosts
 
 pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 pytestmark = [pytest.mark.lab, pytest.mark.alone, pytest.mark.timeout(300)]
@@ -41,7 +41,7 @@ def test_a_host_that_fails_before_is_named_and_a_spare_takes_its_place(
 ) -> None:
     act, said = FAULTS[fault]
     with lab(3) as hosts:
-        rack = Rack(folder=work, hosts=hosts)
+        rack = SshHosts(folder=work, hosts=hosts)
         act(hosts[1])
         code, _, errors = rack.benchcast("run", str(rack.quickly([1, 2])))
         assert code == 0, errors
@@ -68,7 +68,7 @@ def test_a_host_that_fails_in_mid_run_is_named_and_nothing_else_is_lost(
 ) -> None:
     act, _ = FAULTS[fault]
     with lab(2) as hosts:
-        rack = Rack(folder=work, hosts=hosts)
+        rack = SshHosts(folder=work, hosts=hosts)
         study = rack.quickly(2, seconds=30.0, repeats=2, spares=0)
         code, errors = rack.during(study, lambda: act(hosts[1]))
         assert code == 3, errors
@@ -88,7 +88,7 @@ def test_a_host_that_fails_in_mid_run_is_named_and_nothing_else_is_lost(
 def test_a_host_that_fails_in_mid_run_is_replaced_by_a_spare(work: Path, fault: str) -> None:
     act, _ = FAULTS[fault]
     with lab(3) as hosts:
-        rack = Rack(folder=work, hosts=hosts)
+        rack = SshHosts(folder=work, hosts=hosts)
         study = rack.quickly(2, seconds=3.0, repeats=2, retries=1)
         code, errors = rack.during(study, lambda: act(hosts[1]))
         assert code == 0, errors
@@ -107,7 +107,7 @@ def _on_its_own_disk(host: LabHost) -> None:
 
 def test_a_full_disk_is_named_before_and_in_mid_run(work: Path) -> None:
     with lab(2, disk_mb=300) as hosts:
-        rack = Rack(folder=work, hosts=hosts)
+        rack = SshHosts(folder=work, hosts=hosts)
         _on_its_own_disk(hosts[1])
         study = rack.quickly(2, seconds=2.0, spares=0)
         code, errors = rack.during(study, hosts[1].fill)
@@ -134,7 +134,7 @@ def test_a_run_where_uv_built_the_environment_and_a_spare_was_needed(
         if told.split() != [str(part) for part in sys.version_info[:2]]:
             pytest.skip(f"python3 of this machine is {told}: run the tests by the same version")
         ours = Path(numpy.__file__).parents[1]  # the workload's own needs
-        rack = Rack(folder=work, hosts=hosts)
+        rack = SshHosts(folder=work, hosts=hosts)
         near = f"{hosts[0].address.rpartition('.')[0]}.254"  # this machine, as the hosts see it
         with packages.serving(work / "index", near, ours) as (url, lock):
             monkeypatch.setattr(python_env, "lock_text", lambda: lock)

@@ -10,11 +10,12 @@ from bench.analysis.study_types import StudyAnalysis
 from bench.report import format, html, markdown_blocks
 from bench.report.charts.figures import Figure
 from bench.report.section import Section
-from bench.report.tables import Column, Table
+from bench.report.tables import Column, Medium, Table
 
 MOST_ITEMS = 20  # of a metric at one cell; CSV has all of them
 
 Row = Column[MetricRow]
+PAPER: tuple[Medium, ...] = ("page", "markdown")  # too long for a terminal
 
 
 class Metrics(Section):
@@ -80,16 +81,17 @@ def _end(interval: Interval | None, name: str) -> float | None:
 
 _COLUMNS = (
     Row(csv="cell", of=lambda r: r.cell),
-    Row(csv="curve", title="curve", of=lambda r: r.label),
-    Row(csv="workers", title="workers", of=lambda r: r.workers, number=True),
-    Row(csv="metric", title="metric", of=lambda r: r.metric.name),
-    Row(csv="item", title="item", of=lambda r: r.item, text=lambda r: r.item or "all"),
+    Row(csv="curve", title="curve", of=lambda r: r.label, where=PAPER),
+    Row(csv="workers", title="workers", of=lambda r: r.workers, number=True, where=PAPER),
+    Row(csv="metric", title="metric", of=lambda r: r.metric.name, where=PAPER),
+    Row(csv="item", title="item", of=lambda r: r.item, text=lambda r: r.item or "all", where=PAPER),
     Row(csv="unit", of=lambda r: r.metric.unit),
     Row(
         csv="direction",
         title="better",
         of=lambda r: r.metric.direction,
         text=lambda r: r.metric.direction or "not declared",
+        where=PAPER,
     ),
     Row(
         csv="value",
@@ -97,17 +99,19 @@ _COLUMNS = (
         of=lambda r: _end(r.value, "mid"),
         text=lambda r: format.format_estimate(r.value, r.metric.unit),
         number=True,
+        where=PAPER,
     ),
     Row(
         title="interval",
         of=lambda r: r.value,
         text=lambda r: format.format_interval(r.value, r.metric.unit),
         number=True,
+        where=PAPER,
     ),
     Row(csv="low", of=lambda r: _end(r.value, "low")),
     Row(csv="high", of=lambda r: _end(r.value, "high")),
     Row(csv="level", of=lambda r: r.value.level if r.value else None),
     Row(csv="method", of=lambda r: r.value.method if r.value else None),
-    Row(csv="n", title="n", of=lambda r: r.value.n if r.value else 0, number=True),
+    Row(csv="n", title="n", of=lambda r: r.value.n if r.value else 0, number=True, where=PAPER),
     Row(csv="which", of=lambda r: r.which),
 )

@@ -16,7 +16,7 @@ from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.recipe import Recipe
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.study import Shape
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
