@@ -146,7 +146,7 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
 
 
 def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     found: Samples = {}
     for run in runs:

@@ -168,8 +168,10 @@ def _replay(
 
 
 def _partitions(case: Case) -> Partitions | None:
-    """Return how the workload cuts its data: a parameter ``partitions`` of 0 means one for each
-    core of the executors; a workload without such a parameter does not say."""
+    """Return how the workload partitions its data, from its parameter ``partitions``.
+
+    0 means one partition for each core of the executors; without the parameter it is unknown.
+    """
     value = case.params.get("partitions")
     if value is None:
         return None

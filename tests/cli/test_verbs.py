@@ -90,9 +90,9 @@ def test_show_takes_a_unique_beginning_or_last(work: Path) -> None:
     assert last["files"] == ["rank-0.log"]
     assert run in benchcast("show", run).stdout
     several = benchcast("show", run[:4])
-    assert (several.returncode, "say more" in several.stderr) == (2, True)
+    assert (several.returncode, "give more characters" in several.stderr) == (2, True)
     none = benchcast("show", "xyz")
-    assert (none.returncode, "no run's id begins with xyz" in none.stderr) == (2, True)
+    assert (none.returncode, "no run's id starts with xyz" in none.stderr) == (2, True)
 
 
 def test_failed_cells_exit_3_and_are_listed_with_the_reason(work: Path) -> None:
@@ -100,7 +100,7 @@ def test_failed_cells_exit_3_and_are_listed_with_the_reason(work: Path) -> None:
     done = benchcast("run", study)
     assert done.returncode == 3
     assert "4 cells have no good run" in done.stderr
-    assert "the fake was told to fail" in benchcast("list", study).stdout
+    assert "the study asks for this failure" in benchcast("list", study).stdout
     assert benchcast("report", study).returncode == 0
 
 
@@ -140,4 +140,4 @@ def test_cleanup_goes_on_where_it_cannot_look(work: Path) -> None:
     file.write_text("\n".join([json.dumps(session), *rest, ""]))
     done = benchcast("cleanup")
     assert (done.returncode, "nothing was left behind" in done.stdout) == (0, True)
-    assert "not looked at: rack: " in done.stderr
+    assert "not searched: rack: " in done.stderr

@@ -108,7 +108,7 @@ def test_a_failed_cell_is_data_and_the_campaign_goes_on(work: Path) -> None:
     tally, _ = campaign(study, store)
     assert (tally.ok, tally.failed, tally.unsuccessful, tally.remaining) == (4, 8, 4, 0)
     failed = [one for one in store.read().runs if one.status == "failed"]
-    assert {one.reason for one in failed} == {"the fake was told to fail"}
+    assert {one.reason for one in failed} == {"the study asks for this failure"}
     assert sorted(Counter(one.attempt for one in failed).items()) == [(1, 4), (2, 4)]
     assert all((store.folder(one.run) / "rank-0.log").is_file() for one in failed)
     assert campaign(study, store)[0].failed == 0
