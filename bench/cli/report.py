@@ -61,23 +61,23 @@ def report(
     folder = out or Path("reports") / store.root.name
 
     def analysed() -> StudyAnalysis:
-        found = analysis_of(store, study, where, allow or ())
-        _known(allow or (), found)
-        return found
+        analysis = analysis_of(store, study, where, allow or ())
+        _check_allowed(allow or (), analysis)
+        return analysis
 
     if watch:
         if json:
             raise UserError("--watch and --json do not go together", remedy="leave one out")
         follow(store.root, analysed, folder, open_=open_)
         return
-    found = analysed()
-    page = pages.write(found, folder)
+    analysis = analysed()
+    page = pages.write(analysis, folder)
     if json:
-        print_json("report", store.root.name, {"page": str(page), "analysis": found})
+        print_json("report", store.root.name, {"page": str(page), "analysis": analysis})
     else:
         from bench.report.terminal import print_analysis
 
-        print_analysis(found, console())
+        print_analysis(analysis, console())
         typer.echo(f"page: {page}")
     if open_:
         typer.launch(page.resolve().as_uri())
@@ -97,31 +97,35 @@ def analysis_of(
     from bench.analysis.study_types import StudyRuns
     from bench.cli.attributed import attributions
 
-    known = store.read()
-    for text in known.warnings:
+    stored = store.read()
+    for text in stored.warnings:
         console(stderr=True).print(f"warning: {text}", markup=False)
     chosen = cell_filter(where)
-    runs = [run for run in known.runs if chosen(run.cell)]
-    selection = select(known.cases, runs, _planned(study, where, known.runs))
+    runs = [run for run in stored.runs if chosen(run.cell)]
+    selection = select(stored.cases, runs, _planned(study, where, stored.runs))
     drawn = [run.run for run in representatives.of_curves(selection.lines)]
     data = StudyRuns(
         selection=selection,
-        sessions=tuple(known.sessions.values()),
-        cases=known.cases,
-        machines=known.machines,
+        sessions=tuple(stored.sessions.values()),
+        cases=stored.cases,
+        machines=stored.machines,
         samples=_samples(store, drawn, "samples"),
         gpus=_samples(store, drawn, "gpu"),
         attributions=attributions(store, representatives.of_cells(selection.lines)),
-        lives=known.lives,
-        limits={one.task: one.quality for one in known.bundles.values()},
+        lives=stored.lives,
+        limits={bundle.task: bundle.quality for bundle in stored.bundles.values()},
     )
     return analyse(data, Terms(allow=allow))
 
 
-def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
+def _check_allowed(allow: Sequence[str], analysis: StudyAnalysis) -> None:
     """Raise UserError for an accepted difference that no comparison has."""
     names = sorted(
-        {one.name for verdict in found.comparison.verdicts for one in verdict.differences}
+        {
+            difference.name
+            for verdict in analysis.comparison.verdicts
+            for difference in verdict.differences
+        }
     )
     for name in allow:
         if name not in names:
@@ -148,9 +152,9 @@ def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[st
 def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:
     from pyarrow import parquet
 
-    found: Samples = {}
+    samples: Samples = {}
     for run in runs:
         path = store.folder(run) / f"{name}.parquet"
         if path.is_file():
-            found[run] = parquet.read_table(path).to_pydict()
-    return found
+            samples[run] = parquet.read_table(path).to_pydict()
+    return samples

@@ -37,26 +37,28 @@ def whatif(
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Tell from one Spark run how long its work would take on other numbers of workers."""
+    """Estimate from one Spark run how long its work would take on other numbers of workers."""
     from bench.analysis.replay.replay import beside
 
     counts = _counts(workers)
-    store, found = find_run(run, study, results)
-    known = store.read()
-    line, case = _line(known, found)
-    log, (begin, end) = _log(store, found), _window(store, found)
-    answer = _replay(log, begin, end, found, case, known, counts)
+    store, chosen = find_run(run, study, results)
+    stored = store.read()
+    line, case = _line(stored, chosen)
+    log, (begin, end) = _log(store, chosen), _window(store, chosen)
+    answer = _replay(log, begin, end, chosen, case, stored, counts)
     measured = {
-        group.workers: [one.phases["work"] for one in group.counted if "work" in one.phases]
+        group.workers: [
+            counted.phases["work"] for counted in group.counted if "work" in counted.phases
+        ]
         for group in line.groups
     }
     answers = beside(answer, measured)
     if json:
-        data = {"run": found.run, "curve": line.label, "replay": answer, "answers": answers}
+        data = {"run": chosen.run, "curve": line.label, "replay": answer, "answers": answers}
         print_json("whatif", store.root.name, data)
         return
     out = console()
-    out.print(_table(f"{line.label}: work, replayed from {found.run}", answers))
+    out.print(_table(f"{line.label}: work, replayed from {chosen.run}", answers))
     for text in _words(answer):
         out.print(text, markup=False)
 
@@ -72,18 +74,21 @@ def _counts(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _line(known: Results, run: Run) -> tuple[CurveRuns, Case]:
-    """Return the curve that a run is on and its case; UserError where it is no good Spark run."""
+def _line(stored: Results, run: Run) -> tuple[CurveRuns, Case]:
+    """Return the curve and the case of a run; UserError unless it is a successful Spark run."""
     from bench.analysis.runs.grouping import select
     from bench.engines import ENGINES
 
     if run.status != "ok":
         reason = f": {run.reason}" if run.reason else ""
         raise UserError(f"{run.run} ended {run.status}{reason}; only a run that ended ok replays")
-    lines = select(known.cases, known.runs).lines
-    # A run that another session superseded is on no curve: its own session still tells its case.
-    own = select(known.cases, [run]).lines[0]
-    line = next((one for one in lines if run in (r for g in one.groups for r in g.runs)), own)
+    lines = select(stored.cases, stored.runs).lines
+    # A run that another session superseded is on no curve, but it still has a case.
+    own = select(stored.cases, [run]).lines[0]
+    line = next(
+        (candidate for candidate in lines if run in (r for g in candidate.groups for r in g.runs)),
+        own,
+    )
     if own.case is None:
         raise UserError(f"{run.run}: its case is not in {run.session}.jsonl")
     able = [engine.name for engine in ENGINES.values() if engine.logs_tasks]
@@ -116,7 +121,7 @@ def _log(store: Store, run: Run) -> SparkLog:
 
 
 def _window(store: Store, run: Run) -> tuple[float, float]:
-    """Return when the run's work began and ended (s since the epoch), as its driver's log says."""
+    """Return when the run's work began and ended (s since the epoch), from its driver's log."""
     from bench.run_files import workload_log
 
     path = store.folder(run.run) / "driver.log"
@@ -143,10 +148,10 @@ def _replay(
     end: float,
     run: Run,
     case: Case,
-    known: Results,
+    stored: Results,
     counts: list[int],
 ) -> Replay:
-    """Replay the work with what the case tells about its workers and partitions."""
+    """Replay the work with the case's workers and partitions."""
     from bench.analysis.replay.replay import replay
 
     try:
@@ -157,10 +162,10 @@ def _replay(
             workers=run.workers_seen or run.workers_wanted,
             cores=case.worker.cores,
             at=counts,
-            seed=known.sessions[run.session].study.seed,
+            seed=stored.sessions[run.session].study.seed,
             partitions=_partitions(case),
             worker_cpu=case.worker.cpu_limit or float(case.worker.cores),
-            machine_cores=_machine_cores(known, run, case),
+            machine_cores=_machine_cores(stored, run, case),
             driver_cpu=case.driver.cpu_limit or float(case.driver.cores),
         )
     except ValueError as error:
@@ -178,20 +183,20 @@ def _partitions(case: Case) -> Partitions | None:
     return "fixed" if value else "workers"
 
 
-def _machine_cores(known: Results, run: Run, case: Case) -> float | None:
-    """Return the cores of the machine that all workers share; None where each has its own."""
+def _machine_cores(stored: Results, run: Run, case: Case) -> float | None:
+    """Return the cores of the machine that all workers share; None if each has its own."""
     from bench import environments
 
-    specs = known.sessions[run.session].study.environments
-    spec = next((one for one in specs if one.name == case.environment), None)
-    machine = known.machines.get(run.machines[0]) if run.machines else None
+    specs = stored.sessions[run.session].study.environments
+    spec = next((each for each in specs if each.name == case.environment), None)
+    machine = stored.machines.get(run.machines[0]) if run.machines else None
     if spec is None or machine is None or not environments.shares_machine(spec.kind):
         return None
     return float(machine.cores)
 
 
 def _table(title: str, answers: tuple[Answer, ...]) -> Table:
-    """Return a row a worker count."""
+    """Return a table with a row for each worker count."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -201,16 +206,18 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
     for name in _HEAD:
         table.add_column(name, justify="left" if name == _HEAD[-1] else "right")
-    for one in answers:
-        point = one.point
+    for answer in answers:
+        point = answer.point
         span = f"{format.number(point.low)} to {format.number(point.high)} s"
         row = (
             str(point.workers),
             format.seconds(point.seconds),
             f"from {format.seconds(point.low)}" if point.refused else span,
-            format.seconds(one.measured),
-            str(one.runs),
-            format.ABSENT if one.error is None else f"{round(one.error * 100, 1) + 0.0:+.1f} %",
+            format.seconds(answer.measured),
+            str(answer.runs),
+            format.ABSENT
+            if answer.error is None
+            else f"{round(answer.error * 100, 1) + 0.0:+.1f} %",
             point.refused,
         )
         table.add_row(*map(Text, row), style="yellow" if point.refused else "")
@@ -218,7 +225,7 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
 
 
 def _words(answer: Replay) -> list[str]:
-    """Say what the replay rests on."""
+    """Describe the basis of the replay."""
     from bench.report import format
 
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.cli.report import _known, analysis_of
+from bench.cli.report import _check_allowed, analysis_of
 from bench.errors import UserError
 from bench.store.folder import Store
 from tests.analysis.factory import QUALITY, Maker, case, session
@@ -45,4 +45,4 @@ def test_nothing_to_accept_is_said(work: Path) -> None:
     store = Store(results(work / "results" / "example"))
     found = analysis_of(store, str(store.root), ["workload=spark-logreg"], ["precision"])
     with pytest.raises(UserError, match="there are none here"):
-        _known(["precision"], found)
+        _check_allowed(["precision"], found)

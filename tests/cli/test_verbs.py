@@ -24,7 +24,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 def test_alone_it_lists_the_verbs_and_the_next_step(work: Path) -> None:
     alone = benchcast()
-    assert all(f"\n  {word}" in alone.stdout for word in ("begin", "measure", "look", "tidy"))
+    assert all(f"\n  {word}" in alone.stdout for word in ("start", "measure", "read", "clean up"))
     assert all(verb in alone.stdout for verb in VERBS)
     assert "next: benchcast init study.toml" in alone.stdout
     assert benchcast("init").returncode == 0
@@ -51,8 +51,8 @@ def test_from_plan_to_report(work: Path) -> None:
     done = benchcast("run", study)
     assert (done.returncode, "8 ok" in done.stdout) == (0, True)
     assert "[8/8]" in done.stderr
-    assert "nothing was left to run" in benchcast("run", study).stdout
-    assert "nothing is left to run" in benchcast("plan", study).stdout
+    assert "nothing left to run" in benchcast("run", study).stdout
+    assert "nothing left to run" in benchcast("plan", study).stdout
     shown = benchcast("report", study)
     assert shown.returncode == 0, shown.stderr
     assert "page: reports/fake/index.html" in shown.stdout
@@ -72,7 +72,7 @@ def test_plan_says_what_the_repeats_can_detect(work: Path) -> None:
     guess = detectable(4, Noise(sd=GUESS, runs=0))
     assert guess is not None
     assert f"4 repeats detect a change of {guess.change:.0%}" in plan.stdout
-    assert "noise 5.0% (a guess until the first runs)" in plan.stdout
+    assert "noise 5.0% (an assumption until the first runs)" in plan.stdout
     assert benchcast("run", study).returncode == 0
     data = json.loads(benchcast("plan", study, "--json").stdout)["data"]
     assert (len(data["cells"]), data["left"], len(data["wide"])) == (16, 0, 4)

@@ -134,7 +134,7 @@ def test_cells_that_do_not_fit_are_skipped_and_a_study_that_does_not_is_refused(
     skipped = [one for one in store.read().runs if one.status == "skipped"]
     assert {one.reason for one in skipped} == {"2 workers are more than the capacity 1"}
     none = Store(work / "none")
-    with pytest.raises(UnsuitableEnvironment, match="more than the capacity 1; ask for fewer"):
+    with pytest.raises(UnsuitableEnvironment, match="more than the capacity 1; use fewer"):
         campaign(write(work, workers=[2, 3], more="capacity = 1"), none)
     assert not none.root.exists()
 
