@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from bench.directories import sessions_folder, state_root
 
 LOCKS = "BENCHCAST_LOCKS"  # a folder for the machine's lock, such as a folder that containers share
-SHARED = (Path("/run/lock"), Path("/var/lock"), Path("/dev/shm"))
+SHARED = (Path("/run/lock"), Path("/var/lock"), Path("/dev/shm"))  # noqa: S108 - only sticky ones
 _MACHINE = "benchcast-machine.lock"
 
 

@@ -29,10 +29,10 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("BENCHCAST_LOCKS", str(scratch))
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    desk = tmp_path / "desk"
-    desk.mkdir()
-    monkeypatch.chdir(desk)
-    yield desk
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield folder
     left = [name for name in os.listdir(scratch) if name.startswith(("spark-", "hsperf"))]
     assert left == []
 

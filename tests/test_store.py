@@ -1,4 +1,4 @@
-"""The results folder: what is written is read again, and what is spoilt is said."""
+"""The results folder: what is written is read again, and a corrupt line is an error."""
 
 from __future__ import annotations
 

@@ -112,16 +112,16 @@ def _clean_store(store: Store, study: str | None, report: _Report, other_hosts: 
     dead, elsewhere = runner.dead_sessions(results), runner.elsewhere(results)
     with contextlib.ExitStack() as opened:
         built, failures = runner.environments_of(results, _specs(study), opened)
-        found = runner.find(store, results, built, dead | elsewhere)
-        report.notes += [*failures, *found.notes]
-        chosen = found if other_hosts else found.of(dead)
+        everything = runner.find(store, results, built, dead | elsewhere)
+        report.notes += [*failures, *everything.notes]
+        chosen = everything if other_hosts else everything.of(dead)
         if report.dry_run:
             report.found += chosen.describe()
         else:
             report.found += chosen.remove(store)
-            runner.forget(results, dead, found.searched)
+            runner.forget(results, dead, everything.searched)
     if not other_hosts:
-        for text in found.of(elsewhere).describe():
+        for text in everything.of(elsewhere).describe():
             report.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
 
 

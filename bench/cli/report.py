@@ -76,14 +76,14 @@ def report(
             raise UserError("--watch and --json do not go together", remedy="leave one out")
         follow(store.root, analysed, folder, open_=open_)
         return
-    found = analysed()
-    page = pages.write(found, folder)
+    analysis = analysed()
+    page = pages.write(analysis, folder)
     if json:
-        print_json("report", store.root.name, {"page": str(page), "analysis": found})
+        print_json("report", store.root.name, {"page": str(page), "analysis": analysis})
     else:
         from bench.report.terminal import print_analysis
 
-        print_analysis(found, console())
+        print_analysis(analysis, console())
         typer.echo(f"page: {page}")
     if open_:
         typer.launch(page.resolve().as_uri())

@@ -32,16 +32,16 @@ def show(
     """Show one run: status, phases, stages, model, where its work went, and its files."""
     from bench.reading.attributions import attributions
 
-    store, found = find_run(run, study, results)
-    folder = store.folder(found.run)
+    store, chosen = find_run(run, study, results)
+    folder = store.folder(chosen.run)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     stored = store.read()
-    case = stored.cases.get(found.cell.case)
-    life = stored.lives.get((found.session, found.cluster))
-    known = attributions(store, [(found, case)] if case and found.status == "ok" else [], warn)
-    went = known.get(found.run)
+    case = stored.cases.get(chosen.cell.case)
+    life = stored.lives.get((chosen.session, chosen.cluster))
+    attributable = [(chosen, case)] if case and chosen.status == "ok" else []
+    went = attributions(store, attributable, warn).get(chosen.run)
     if json:
-        data: dict[str, object] = {"run": found, "attribution": went, "folder": str(folder)}
+        data: dict[str, object] = {"run": chosen, "attribution": went, "folder": str(folder)}
         data |= {"files": files, "machines": life.machines if life is not None else ()}
         print_json("show", store.root.name, data)
         return
@@ -49,14 +49,14 @@ def show(
     from bench.units import format_duration
 
     out = console()
-    out.print(run_panel(found))
+    out.print(run_panel(chosen))
     if went is not None:
         out.print(attribution_table(went))
         for note in went.notes:
             out.print(f"note: {note}", markup=False)
     for text in [] if life is None else _machines(life, stored.machines):
         out.print(text, markup=False)
-    session = stored.sessions.get(found.session)
+    session = stored.sessions.get(chosen.session)
     if session is not None and any("samples.parquet" in name for name in files):
         out.print(f"sampled every {format_duration(session.study.sampling)}", markup=False)
     out.print(f"files in {folder}:" if files else "there are no files of this run", markup=False)
@@ -64,16 +64,16 @@ def show(
         out.print(f"  {name}", markup=False)
 
 
-def _machines(life: ClusterEvent, known: Mapping[str, Machine]) -> list[str]:
-    """Say how long the machines of the run's cluster took to be made, together and one by one."""
+def _machines(life: ClusterEvent, machines: Mapping[str, Machine]) -> list[str]:
+    """Describe how long it took to create the machines of the run's cluster."""
     from bench.analysis.runs.provisioning import provision_times
     from bench.report.sections.provisioning import provision_sentence
     from bench.units import format_duration
 
     return [
-        *(provision_sentence(one) for one in provision_times([life], known)),
+        *(provision_sentence(times) for times in provision_times([life], machines)),
         *(
-            f"{use.role}: made in {format_duration(use.provision_seconds)}, "
+            f"{use.role}: created in {format_duration(use.provision_seconds)}, "
             f"held for {format_duration(use.seconds)}"
             for use in life.machines
             if use.provision_seconds is not None

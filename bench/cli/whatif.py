@@ -35,15 +35,15 @@ def whatif(
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Tell from one Spark run how long its work would take on other numbers of workers."""
+    """Estimate from one Spark run how long its work would take on other numbers of workers."""
     from bench.reading.replays import replay_run
 
     counts = _counts(workers)
-    store, found = find_run(run, study, results)
-    answer = replay_run(store, store.read(), found, counts)
+    store, chosen = find_run(run, study, results)
+    answer = replay_run(store, store.read(), chosen, counts)
     if json:
         data = {
-            "run": found.run,
+            "run": chosen.run,
             "curve": answer.curve,
             "replay": answer.replay,
             "answers": answer.answers,
@@ -51,7 +51,7 @@ def whatif(
         print_json("whatif", store.root.name, data)
         return
     out = console()
-    out.print(_table(f"{answer.curve}: work, replayed from {found.run}", answer.answers))
+    out.print(_table(f"{answer.curve}: work, replayed from {chosen.run}", answer.answers))
     for text in _words(answer.replay):
         out.print(text, markup=False)
 
@@ -68,7 +68,7 @@ def _counts(text: str) -> list[int]:
 
 
 def _table(title: str, answers: tuple[Answer, ...]) -> Table:
-    """Return a row a worker count."""
+    """Return a table with a row for each worker count."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -78,16 +78,18 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
     for name in _HEAD:
         table.add_column(name, justify="left" if name == _HEAD[-1] else "right")
-    for one in answers:
-        point = one.point
+    for answer in answers:
+        point = answer.point
         span = f"{format.number(point.low)} to {format.number(point.high)} s"
         row = (
             str(point.workers),
             format.seconds(point.seconds),
             f"from {format.seconds(point.low)}" if point.refused else span,
-            format.seconds(one.measured),
-            str(one.runs),
-            format.ABSENT if one.error is None else f"{round(one.error * 100, 1) + 0.0:+.1f} %",
+            format.seconds(answer.measured),
+            str(answer.runs),
+            format.ABSENT
+            if answer.error is None
+            else f"{round(answer.error * 100, 1) + 0.0:+.1f} %",
             point.refused,
         )
         table.add_row(*map(Text, row), style="yellow" if point.refused else "")
@@ -95,7 +97,7 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
 
 
 def _words(answer: Replay) -> list[str]:
-    """Say what the replay rests on."""
+    """Describe the basis of the replay."""
     from bench.report import format
 
     return [

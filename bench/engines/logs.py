@@ -41,8 +41,8 @@ def artefacts(log: Path) -> list[str]:
     """Return the names of files below the scratch folder that the workload reported."""
     names = []
     for line in log.read_text(errors="replace").splitlines():
-        _, found, text = line.partition(REPORTED)
-        if not found or '"artefact"' not in text:
+        _, separator, text = line.partition(REPORTED)
+        if not separator or '"artefact"' not in text:
             continue
         try:
             event = json.loads(text)

@@ -23,7 +23,7 @@ def export(request: Export) -> Sequence[Path]:
     Times are seconds, moments UTC timestamps, memory bytes. ``run`` and ``case`` join the files.
     """
     import pyarrow as pa
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     files = []
     for name, rows in _tables(request).items():

@@ -16,7 +16,8 @@ from bench.records.study import Case, Cell, Study
 
 class WideInterval(msgspec.Struct, frozen=True, kw_only=True):
     """A case whose interval is wider than the study wants: the cell of its first repeat, the
-    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has."""
+    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has.
+    """
 
     cell: Cell
     width: float | None
@@ -132,7 +133,8 @@ class Fixed:
 
 def matches(cell: Cell, where: Mapping[str, str]) -> bool:
     """Return whether a cell has these values, by path: a factor, or workload, environment,
-    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``)."""
+    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``).
+    """
     known: dict[str, object] = {
         "workload": cell.workload,
         "environment": cell.environment,

@@ -1,4 +1,4 @@
-"""From a run's kept files to the attribution of its work."""
+"""Computes the attribution of a run's work from the run's files."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def attributions(
     store: Store, runs: Iterable[tuple[Run, Case]], note: Callable[[str], None]
 ) -> dict[str, Attribution]:
     """Return the attributions of these runs by their ids; ``note`` gets each unreadable log."""
-    found = {}
+    by_run = {}
     for run, case in runs:
         try:
-            one = attribution(store, run, case)
+            parts = attribution(store, run, case)
         except TelemetryError as error:
             note(f"{run.run}: {error}")
             continue
-        if one is not None:
-            found[run.run] = one
-    return found
+        if parts is not None:
+            by_run[run.run] = parts
+    return by_run
 
 
 def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
-    """Return where a run's work went, or None where its logs are not kept.
+    """Return where a run's work went, or None if its logs are missing.
 
     Raises TelemetryError for a Spark event log that cannot be read.
     """
@@ -63,7 +63,7 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
 
 def _rank(rank: int, log: Log, work: float) -> Rank:
-    """Return a rank's report; of collectives it tells both figures, or nothing is known."""
+    """Return a rank's report; its collectives need both figures."""
     wall, cpu = log.total("collective"), log.total("collective_cpu")
     if wall is None or cpu is None:
         return Rank(rank=rank, wall=work, stages=log.stages)
@@ -71,7 +71,7 @@ def _rank(rank: int, log: Log, work: float) -> Rank:
 
 
 def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
-    """Say whether the wall clock, which Spark's log goes by, did not run as the monotonic one."""
+    """Return whether the wall clock of Spark's log differs from the monotonic clock."""
     begin, end = window
     work = run.phases.get("work", end - begin)
     return abs(end - begin - work) > _STEP + 0.01 * work

@@ -29,27 +29,29 @@ class RunReplay(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...]
 
 
-def replay_run(store: Store, results: Results, run: Run, counts: Sequence[int]) -> RunReplay:
+def replay_run(store: Store, stored: Results, run: Run, counts: Sequence[int]) -> RunReplay:
     """Replay a run's work on these worker counts; UserError where it cannot be replayed."""
-    line, case = _line(results, run)
+    line, case = _line(stored, run)
     log, (begin, end) = _log(store, run), _window(store, run)
-    replayed = _replay(log, begin, end, run, case, results, list(counts))
+    replayed = _replay(log, begin, end, run, case, stored, list(counts))
     measured = {
-        group.workers: [one.phases["work"] for one in group.counted if "work" in one.phases]
+        group.workers: [
+            counted.phases["work"] for counted in group.counted if "work" in counted.phases
+        ]
         for group in line.groups
     }
     return RunReplay(curve=line.label, replay=replayed, answers=beside(replayed, measured))
 
 
-def _line(known: Results, run: Run) -> tuple[CurveRuns, Case]:
-    """Return the curve that a run is on and its case; UserError where it is no good Spark run."""
+def _line(stored: Results, run: Run) -> tuple[CurveRuns, Case]:
+    """Return a run's curve and case; UserError unless it is a successful Spark run."""
     if run.status != "ok":
         reason = f": {run.reason}" if run.reason else ""
         raise UserError(f"{run.run} ended {run.status}{reason}; only a run that ended ok replays")
-    lines = select(known.cases, known.runs).lines
-    # A run that another session superseded is on no curve: its own session still tells its case.
-    own = select(known.cases, [run]).lines[0]
-    line = next((one for one in lines if run in (r for g in one.groups for r in g.runs)), own)
+    lines = select(stored.cases, stored.runs).lines
+    # A run that another session superseded is on no curve, but it still has a case.
+    own = select(stored.cases, [run]).lines[0]
+    line = next((each for each in lines if run in (r for g in each.groups for r in g.runs)), own)
     if own.case is None:
         raise UserError(f"{run.run}: its case is not in {run.session}.jsonl")
     able = [engine.name for engine in ENGINES.values() if engine.logs_tasks]
@@ -80,7 +82,7 @@ def _log(store: Store, run: Run) -> SparkLog:
 
 
 def _window(store: Store, run: Run) -> tuple[float, float]:
-    """Return when the run's work began and ended (s since the epoch), as its driver's log says."""
+    """Return when the run's work began and ended (s since the epoch), from its driver's log."""
     path = store.folder(run.run) / "driver.log"
     window = workload_log.read(path, run.run).window
     if window is None:
@@ -105,10 +107,10 @@ def _replay(
     end: float,
     run: Run,
     case: Case,
-    known: Results,
+    stored: Results,
     counts: list[int],
 ) -> Replay:
-    """Replay the work with what the case tells about its workers and partitions."""
+    """Replay the work with the case's workers and partitions."""
     try:
         return replay(
             log,
@@ -117,10 +119,10 @@ def _replay(
             workers=run.workers_seen or run.workers_wanted,
             cores=case.worker.cores,
             at=counts,
-            seed=known.sessions[run.session].study.seed,
+            seed=stored.sessions[run.session].study.seed,
             partitions=_partitions(case),
             worker_cpu=case.worker.cpu_limit or float(case.worker.cores),
-            machine_cores=_machine_cores(known, run, case),
+            machine_cores=_machine_cores(stored, run, case),
             driver_cpu=case.driver.cpu_limit or float(case.driver.cores),
         )
     except ValueError as error:
@@ -128,19 +130,21 @@ def _replay(
 
 
 def _partitions(case: Case) -> Partitions | None:
-    """Return how the workload cuts its data: a parameter ``partitions`` of 0 means one for each
-    core of the executors; a workload without such a parameter does not say."""
+    """Return how the workload partitions its data, from its parameter ``partitions``.
+
+    0 means one partition for each core of the executors; without the parameter it is unstored.
+    """
     value = case.params.get("partitions")
     if value is None:
         return None
     return "fixed" if value else "workers"
 
 
-def _machine_cores(known: Results, run: Run, case: Case) -> float | None:
-    """Return the cores of the machine that all workers share; None where each has its own."""
-    specs = known.sessions[run.session].study.environments
-    spec = next((one for one in specs if one.name == case.environment), None)
-    machine = known.machines.get(run.machines[0]) if run.machines else None
+def _machine_cores(stored: Results, run: Run, case: Case) -> float | None:
+    """Return the cores of the machine that all workers share; None if each has its own."""
+    specs = stored.sessions[run.session].study.environments
+    spec = next((each for each in specs if each.name == case.environment), None)
+    machine = stored.machines.get(run.machines[0]) if run.machines else None
     if spec is None or machine is None or not environments.shares_machine(spec.kind):
         return None
     return float(machine.cores)

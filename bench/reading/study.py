@@ -36,7 +36,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     planned: Planned | None = None
-    chosen: Callable[[Cell], bool] = lambda cell: True
+    chosen: Callable[[Cell], bool] = lambda _: True
     metric: str | None = None
     allow: Sequence[str] = ()
 
@@ -113,7 +113,7 @@ def _check_allowed(allow: Sequence[str], analysis: StudyAnalysis) -> None:
 
 def _samples(store: Store, runs: Sequence[str], name: str) -> dict[str, dict[str, list[object]]]:
     """Return the columns of the runs' samples, as far as they are kept."""
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     paths = {run: store.folder(run) / f"{name}.parquet" for run in runs}
     return {

@@ -44,8 +44,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A workload's input: a name that the workload knows, a generator with its parameters, or a
-    source. Beside a generator or a source, ``name`` is a label."""
+    """A workload's input: a built-in name, a generator with its parameters, or a source.
+
+    With a generator or a source, ``name`` is a label.
+    """
 
     name: str
     generator: str | None = None
@@ -126,13 +128,13 @@ class EnvironmentSpec(
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A study file, read, checked and expanded into cases; ``limit_time`` is in seconds,
-    ``limit_machines`` how many machines may be held at a time.
+    """A study file, checked and expanded into cases.
 
-    ``repeats`` are the runs of each case, or the most of them where ``width`` is given: the width
-    that its interval may have, from low end to high end, as a share of its middle (0.05 = 5 %).
-    ``sampling`` is the time from one sample of the machines to the next, in seconds. ``metric`` is
-    the headline. A recorded study has no ``cases``: each is a line of its own.
+    ``limit_time`` is in seconds, ``limit_machines`` the largest number of machines at a time.
+    ``repeats`` is the number of runs of each case. With ``width`` it is the largest number: the
+    repeats stop when the interval's width, as a share of its middle (0.05 = 5 %), is reached.
+    ``sampling`` is the sampling interval in seconds. ``metric`` is the headline. A recorded study
+    has no ``cases``: each is a line of its own.
     ``unplanned`` lists combinations that cannot run, each with its reason.
     """
 

@@ -16,7 +16,7 @@ Columns = Mapping[str, Sequence[object]]
 def read(samples: Path, limited: Collection[str] = ()) -> dict[str, float]:
     """Return ``measure`` of a run's ``samples.parquet``; empty if it cannot be read."""
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
 
         columns = parquet.read_table(samples).to_pydict()
     except (OSError, ValueError, ImportError):  # pyarrow's errors are ValueErrors

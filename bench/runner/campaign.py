@@ -34,7 +34,7 @@ def run(
     new: bool = False,
     retry_failed: bool = False,
     max_time: float | None = None,
-    where: Callable[[Cell], bool] = lambda cell: True,
+    where: Callable[[Cell], bool] = lambda _: True,
 ) -> CampaignSummary:
     """Run the remaining cells of a study, and return a summary.
 

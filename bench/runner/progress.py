@@ -19,22 +19,22 @@ class Listener(Protocol):
     """Follows a campaign; several threads call its methods, one call at a time."""
 
     def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
-        """The session starts: number of planned cells, cells to run, and earlier runs."""
+        """Start a session: number of planned cells, cells to run, and earlier runs."""
 
     def cell(self, cell: Cell, attempt: int) -> None:
-        """A cell starts; others may be running."""
+        """Show that a cell starts; others may be running."""
 
     def stage(self, cell: Cell, text: str) -> None:
-        """A running cell has reached this phase or pipeline stage."""
+        """Show the phase or pipeline stage of a running cell."""
 
     def finished(self, run: Run) -> None:
-        """A cell has finished with this run."""
+        """Show the finished run of a cell."""
 
     def more(self, cells: Sequence[Cell]) -> None:
-        """The plan adds these cells, because of the runs so far."""
+        """Show that the plan adds these cells, because of the runs so far."""
 
     def note(self, text: str) -> None:
-        """A message for the user."""
+        """Show a message."""
 
 
 class CampaignSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class Progress:
             cells = self.plan.remaining(self._index, self._session)
             return [cell for cell in cells if self._where(cell)]
 
-    def more(self, among: Callable[[Cell], bool] = lambda cell: True) -> list[Cell]:
+    def more(self, among: Callable[[Cell], bool] = lambda _: True) -> list[Cell]:
         """Return the cells that the plan adds now, and tell the listener."""
         with self._lock:
             cells = [cell for cell in self.remaining() if among(cell)]

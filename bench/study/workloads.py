@@ -103,7 +103,7 @@ def _workload(
         manifest=manifest,
         on=_on(entry, environments),
         axes=_params(entry.table("params"), manifest),
-        datasets=tuple(_data(entry, name, manifest, datasets.get(name)) for name in names),
+        datasets=tuple(_data(name, manifest, datasets.get(name)) for name in names),
         stages=cast("StagesMode", entry.get("stages", values.one_of("fused", "staged"), "fused")),
         place=entry.place(),
     )
@@ -159,7 +159,7 @@ def _dataset_names(
     return chosen
 
 
-def _data(entry: Table, name: str, manifest: Manifest, table: Table | None) -> Data:
+def _data(name: str, manifest: Manifest, table: Table | None) -> Data:
     """Resolve a dataset: the study's keys override the workload's defaults."""
     if table is None:
         built_in = manifest.dataset[name]

@@ -94,10 +94,10 @@ def server(tmp_path: Path) -> Iterator[sshd.Sshd]:
 def test_a_study_s_hosts_lose_theirs_unless_something_marked_is_there(
     work: Path, server: sshd.Sshd
 ) -> None:
-    desk = StudyFolder(folder=work)
-    desk.quick()
+    folder = StudyFolder(folder=work)
+    folder.quick()
     settings = server.settings(hosts=["127.0.0.1"], kind="ssh", name="rack")
-    study = str(desk.write(STUDY, settings, "rack"))
+    study = str(folder.write(STUDY, settings, "rack"))
     inventory = SshProvider([Entry(address=server.address())])
     hosts = inventory.scale([], spec(), OWNER)
     concrete(hosts)[0].put(work / "rack.toml", "a.toml")

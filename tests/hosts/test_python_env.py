@@ -137,7 +137,7 @@ def test_it_is_built_once_and_what_lacks_is_said(
     assert process.wait(60) == 0
 
     monkeypatch.setattr(python_env, "_send_uv", lambda channel, cache: pytest.fail("built again"))
-    (home / ".config" / "uv" / "uv.toml").write_text("spoilt")
+    (home / ".config" / "uv" / "uv.toml").write_text("corrupt")
     made.install_engine(hosts, THING)
     shutil.rmtree(host.cache / Path(host.python).parent.parent.name)
     with pytest.raises(LaunchFailed, match="no Python environment for spark"):
@@ -161,7 +161,7 @@ def test_asking_an_index_leaves_nothing_there_and_names_no_user(
     assert agent_env.check_index(str(uv), "thing==1.0", 60.0) == ""
     assert list((home / "temporary").iterdir()) == []
     assert list((tmp_path / "begun").iterdir()) == []
-    (home / ".config" / "uv" / "uv.toml").write_text("spoilt")
+    (home / ".config" / "uv" / "uv.toml").write_text("corrupt")
     said = agent_env.check_index(str(uv), "thing==1.0", 60.0)
     assert "~/.config/uv/uv.toml" in said
     assert str(home) not in said

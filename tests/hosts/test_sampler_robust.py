@@ -18,7 +18,7 @@ Reader = Callable[[str], str]
 
 
 def lines(marked: sampler.Labelled, samples: int) -> list[dict[str, object]]:
-    """Return what ``follow`` writes; it is told to end after so many samples, and takes a last."""
+    """Return what ``follow`` writes with a number of samples and a last one."""
     found: list[str] = []
     ended = threading.Event()
 

@@ -54,12 +54,12 @@ class LabHost:
 
     @property
     def home(self) -> Path:
-        """Its HOME, which lies in the file system that all share."""
+        """Its HOME, in the file system that all share."""
         return self.folder / "home"
 
     @property
     def work(self) -> Path:
-        """Its TMPDIR and work folder: a file system of its own if the lab was told its size."""
+        """Its TMPDIR and work folder: a file system of its own if the lab has a size for it."""
         return self.folder / "work"
 
     def ssh(self, *argv: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:

@@ -93,7 +93,7 @@ class SshHosts(StudyFolder):
         return running.returncode, errors
 
     def folders(self, pattern: str) -> Iterator[Path]:
-        """Return what lies in the hosts' marked folders."""
+        """Return the content of the hosts' tagged folders."""
         return (path for host in self.hosts for path in (host.home / WORK).glob(pattern))
 
     def wait(self, seen: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -125,9 +125,11 @@ class SparkExecution(Execution):
         events = [("worker lost", text) for text in self._standalone.lost()]
         if not settled:
             events.append(("unsettled", "executors still ran after the driver had ended"))
-        for line in log.read_text(errors="replace").splitlines() if log is not None else []:
-            if match := _LOST.search(line):
-                events.append(("executor lost", redact(f"executor {match[1]}: {match[2]}")))
+        text = "" if log is None else log.read_text(errors="replace")
+        matches = filter(None, map(_LOST.search, text.splitlines()))
+        events += [
+            ("executor lost", redact(f"executor {match[1]}: {match[2]}")) for match in matches
+        ]
         now = utc_now()
         return [RunEvent(at=now, kind=kind, text=text) for kind, text in dict.fromkeys(events)]
 

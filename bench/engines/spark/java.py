@@ -97,7 +97,7 @@ def version_of(java: Path) -> str | None:
 
 
 @functools.cache
-def _version_of(java: Path, changed: int) -> str | None:
+def _version_of(java: Path, _changed: int) -> str | None:
     """Cache the version for each state of the file: every check of a Spark cluster asks."""
     try:
         done = subprocess.run(

@@ -76,9 +76,8 @@ class SshEnvironment(HostEnvironment):
         wanted = spec.workers + self._driver_apart
         answers, unbuilt = self._ask(spec)
         usable = {name: answer for name, answer in answers.items() if isinstance(answer, Machine)}
-        for answer in answers.values():
-            if isinstance(answer, LaunchFailed):
-                findings.append(_warning(answer.what, answer.remedy))
+        failures = [answer for answer in answers.values() if isinstance(answer, LaunchFailed)]
+        findings += [_warning(failure.what, failure.remedy) for failure in failures]
         few = len(usable) - len(unbuilt) < wanted
         for name, reason in unbuilt.items():
             what = f"host {name}: no Python environment for {spec.engine}: {reason}"

@@ -66,7 +66,7 @@ class VcenterCounters:
             _log.warning("no counters of vCenter: %s", type(error).__name__)
 
     def _note_hosts(self) -> None:
-        """Number the hosts as they appear: records hold no host names."""
+        """Give the hosts numbers as they appear: records hold no host names."""
         vms = list(self._vms.values())
         properties = read(self._vcenter, vms, ["runtime.host"])
         for vm in vms:

@@ -107,8 +107,10 @@ def _pages(collector: Any, spec: Any) -> list[tuple[Any, dict[str, Any]]]:
     rows: list[tuple[Any, dict[str, Any]]] = []
     page = collector.RetrievePropertiesEx([spec], query.RetrieveOptions(maxObjects=PAGE))
     while page is not None:
-        for content in page.objects or ():
-            rows.append((content.obj, {each.name: each.val for each in content.propSet or ()}))
+        rows += [
+            (content.obj, {each.name: each.val for each in content.propSet or ()})
+            for content in page.objects or ()
+        ]
         if not page.token:
             break
         page = collector.ContinueRetrievePropertiesEx(page.token)

@@ -24,7 +24,7 @@ def create(folder: str, owner: str) -> None:
     os.makedirs(parent, mode=0o700, exist_ok=True)
     with open(f"{parent}/owner.json", "w", encoding="utf-8") as file:
         file.write(owner)
-    os.makedirs(f"{folder}/tmp", mode=0o700, exist_ok=True)
+    os.makedirs(f"{folder}/tmp", mode=0o700, exist_ok=True)  # noqa: S108 - below its own folder
 
 
 def folder(path: str, least: int) -> None:

@@ -32,7 +32,7 @@ def find_uv(cache: str, fresh: str | None = None, digest: str = "") -> str | Non
         with open(fresh, "rb") as file:
             if hashlib.sha256(file.read()).hexdigest() != digest:
                 raise OSError(errno.EIO, "the file arrived damaged", fresh)
-        os.chmod(fresh, 0o755)
+        os.chmod(fresh, 0o755)  # noqa: S103 - a program
         os.replace(fresh, f"{cache}/uv-{digest[:16]}")
     own = os.pathsep.join([os.environ.get("PATH", ""), *map(os.path.expanduser, INSTALLED)])
     sent = sorted(glob.glob(f"{glob.escape(cache)}/uv-{'[0-9a-f]' * 16}"))

@@ -88,7 +88,7 @@ def _headline(metric: MetricRule) -> tuple[Cell, ...]:
             title=_heading(metric),
             of=lambda p: _end(p.cell.value, "mid"),
             text=lambda p: format.format_estimate(p.cell.value, p.cell.metric.unit),
-            style=lambda p: "strong",
+            style=lambda _: "strong",
             number=True,
         ),
         Cell(
@@ -199,7 +199,7 @@ _SCALING = (
     Cell(
         title="phases (median)",
         of=_phases,
-        style=lambda p: "quiet",
+        style=lambda _: "quiet",
         where=("page", "markdown"),
     ),
 )

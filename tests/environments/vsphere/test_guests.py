@@ -92,9 +92,9 @@ def test_a_profile_that_no_host_offers_is_said(equipped: Vcenter) -> None:
 def test_a_guest_is_customized_by_a_specification_of_the_vcenter(client: Vcenter) -> None:
     cloner = Cloner(client, recipe(customize="vcsim-linux-static"))
     machines = cloner.acquire([SHAPE] * 2, OWNER)
-    guests = [one.vm.guest.hostName for one in machines]
-    assert all(name.startswith("vcsim-") for name in guests)
-    assert len(set(guests)) == 2
+    host_names = [one.vm.guest.hostName for one in machines]
+    assert all(name.startswith("vcsim-") for name in host_names)
+    assert len(set(host_names)) == 2
     cloner.release(called(machines), OWNER)
 
 
