@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 import bench
-from bench.cli import cleanup, doctor, export, init, plan, report, run, show, whatif
-from bench.cli import list as listing
 from bench.errors import BenchError
 
 INTERRUPTED = 130  # typer's exit code for Ctrl-C
@@ -28,35 +29,44 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("init")(init.init)
-app.command("doctor")(doctor.doctor)
-app.command("list")(listing.list_)
-app.command("plan")(plan.plan)
-app.command("run")(run.run)
-app.command("report")(report.report)
-app.command("show")(show.show)
-app.command("whatif")(whatif.whatif)
-app.command("export")(export.export)
-app.command("cleanup")(cleanup.cleanup)
 
-OVERVIEW = """\
-benchcast: the same Spark and TensorFlow work everywhere, at growing worker counts
+class Verb(NamedTuple):
+    """A line of the overview; the function ``NAME`` or ``NAME_`` of ``bench/cli/NAME.py``."""
 
-  start     init STUDY       write a starting study
-            doctor [STUDY]   what this machine (or the study) still needs
-            list [STUDY]     workloads, environments, runs
-  measure   plan STUDY       the cells, their order, the estimated time; starts nothing
-            run STUDY        run the cells; a second run continues where the first stopped
-  read      report STUDY     the page: curves, where time goes, whether runs are comparable;
-                             --watch keeps it up to date
-            show RUN         one run ('last' for the latest)
-            whatif RUN       a Spark run's time on other numbers of workers
-            export FORMAT STUDY  the results for other tools (parquet)
-  clean up  cleanup [STUDY]  remove what crashed sessions left behind
+    name: str
+    arguments: str
+    help: str
 
-next: {next}
-'benchcast VERB --help' explains a verb; 'benchcast --install-completion' completes them.
-"""
+
+# By what a user wants to do; the only list of verbs.
+VERBS: Mapping[str, Sequence[Verb]] = {
+    "start": (
+        Verb("init", "STUDY", "write a starting study"),
+        Verb("doctor", "[STUDY]", "what this machine (or the study) still needs"),
+        Verb("list", "[STUDY]", "workloads, environments, runs"),
+    ),
+    "measure": (
+        Verb("plan", "STUDY", "the cells, their order, the estimated time; starts nothing"),
+        Verb("run", "STUDY", "run the cells; a second run continues where the first stopped"),
+    ),
+    "read": (
+        Verb("report", "STUDY", "the page: curves, losses, comparisons; --watch follows a run"),
+        Verb("show", "RUN", "one run ('last' for the latest)"),
+        Verb("whatif", "RUN", "a Spark run's time on other numbers of workers"),
+        Verb("export", "FORMAT STUDY", "the results for other tools (parquet)"),
+    ),
+    "clean up": (Verb("cleanup", "[STUDY]", "remove what crashed sessions left behind"),),
+}
+
+
+def _command(name: str) -> Callable[..., object]:
+    module = importlib.import_module(f"bench.cli.{name}")
+    command: Callable[..., object] = getattr(module, name, None) or getattr(module, f"{name}_")
+    return command
+
+
+for _verb in itertools.chain.from_iterable(VERBS.values()):
+    app.command(_verb.name)(_command(_verb.name))
 
 
 @app.callback(invoke_without_command=True)
@@ -69,7 +79,21 @@ def overview(
         typer.echo(f"benchcast {bench.__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(OVERVIEW.format(next=_next()), nl=False)
+        typer.echo("\n".join(_overview()))
+
+
+def _overview() -> Iterator[str]:
+    yield "benchcast: the same Spark and TensorFlow work everywhere, at growing worker counts"
+    yield ""
+    for purpose, verbs in VERBS.items():
+        for number, verb in enumerate(verbs):
+            usage = f"{verb.name} {verb.arguments}"
+            yield f"  {'' if number else purpose:10}{usage:15}  {verb.help}"
+    yield ""
+    yield f"next: {_next()}"
+    yield (
+        "'benchcast VERB --help' explains a verb; 'benchcast --install-completion' completes them."
+    )
 
 
 def _next() -> str:
