@@ -43,16 +43,16 @@ class Auto(Fixed):
 
     def planned(self, index: Index, session: str = "") -> list[Cell]:
         """Return the cells of the blocks that the runs so far call for, plot by plot."""
-        found: list[Cell] = []
+        cells: list[Cell] = []
         for plot in self.plots:
             needed = self._needed(plot, index, session)
-            found += [cell for block in plot[:needed] for cell in block]
-        return found
+            cells += [cell for block in plot[:needed] for cell in block]
+        return cells
 
     def wide(self, index: Index) -> list[WideInterval]:
         """Return the cases with good runs whose reported interval is wider than the study wants."""
-        found = []
-        for first, values in (one for plot in self.plots for one in self._values(plot, index)):
+        wide_intervals = []
+        for first, values in (case for plot in self.plots for case in self._values(plot, index)):
             interval = estimate(values, LEVEL)
             if interval is None:
                 continue
@@ -61,8 +61,8 @@ class Auto(Fixed):
                 middle = abs(interval.mid)
                 width = (interval.high - interval.low) / middle if middle else math.inf
             if width is None or width > self._width:
-                found.append(WideInterval(cell=first, width=width, runs=len(values)))
-        return found
+                wide_intervals.append(WideInterval(cell=first, width=width, runs=len(values)))
+        return wide_intervals
 
     @property
     def _width(self) -> float:

@@ -31,7 +31,9 @@ class Estimate:
         """Return the seconds that cells take when lanes of environments run side by side."""
         cells = list(cells)
         each = [self.seconds(c for c in cells if c.environment in names) for names in lanes]
-        return max((one for one in each if one is not None), default=None)
+        return max(
+            (lane_seconds for lane_seconds in each if lane_seconds is not None), default=None
+        )
 
     def seconds(self, cells: Iterable[Cell]) -> float | None:
         """Return the seconds that these cells will take, or None while nothing is known."""

@@ -15,8 +15,10 @@ from bench.records.study import Case, Cell, Study
 
 
 class WideInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """A case whose interval is wider than the study wants: the cell of its first repeat, the
-    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has.
+    """A case whose interval is wider than the study wants.
+
+    ``cell`` is that of its first repeat, ``width`` a share of the middle (None: no interval), and
+    ``runs`` counts its good runs.
     """
 
     cell: Cell
@@ -25,10 +27,10 @@ class WideInterval(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self) -> str:
         """Return the case and its width in words."""
-        one = self.cell
-        extra = [f"{path} = {value}" for path, value in one.factors.items() if path != "workers"]
-        plural = "" if one.workers == 1 else "s"
-        words = [f"{one.workload} on {one.environment}", f"{one.workers} worker{plural}", *extra]
+        cell = self.cell
+        extra = [f"{path} = {value}" for path, value in cell.factors.items() if path != "workers"]
+        plural = "" if cell.workers == 1 else "s"
+        words = [f"{cell.workload} on {cell.environment}", f"{cell.workers} worker{plural}", *extra]
         width = "no interval" if self.width is None else f"width {self.width:.3g} of the middle"
         return f"{', '.join(words)}: {width} after {self.runs} runs"
 
@@ -132,16 +134,18 @@ class Fixed:
 
 
 def matches(cell: Cell, where: Mapping[str, str]) -> bool:
-    """Return whether a cell has these values, by path: a factor, or workload, environment,
-    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``).
+    """Return whether a cell has these values, by path.
+
+    A path is a factor, or workload, environment, workers, repeat. A factor's last part will do
+    (``memory`` for ``worker.memory``).
     """
-    known: dict[str, object] = {
+    values: dict[str, object] = {
         "workload": cell.workload,
         "environment": cell.environment,
         "workers": cell.workers,
         "repeat": cell.repeat,
     }
     for path, value in cell.factors.items():
-        known.setdefault(path.rpartition(".")[2], value)
-        known[path] = value
-    return all(path in known and str(known[path]) == value for path, value in where.items())
+        values.setdefault(path.rpartition(".")[2], value)
+        values[path] = value
+    return all(path in values and str(values[path]) == value for path, value in where.items())

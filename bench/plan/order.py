@@ -30,13 +30,13 @@ def plots(study: Study) -> list[list[Block]]:
 
 
 def _plot(study: Study, environment: str) -> list[Block]:
-    mine = [n for n, case in enumerate(study.cases) if case.environment == environment]
+    indexes = [n for n, case in enumerate(study.cases) if case.environment == environment]
     blocks: list[Block] = []
     for repeat in range(study.repeats):
         if study.order == "abba" and repeat % 2:
             blocks.append(blocks[-1][::-1])
         else:
-            blocks.append(_shuffled(study, environment, mine, repeat))
+            blocks.append(_shuffled(study, environment, indexes, repeat))
     return blocks
 
 

@@ -41,9 +41,9 @@ def _files(analysis: StudyAnalysis) -> dict[str, bytes]:
         if table.name
     }
     files["report.md"] = markdown.render(analysis, drawn).encode()
-    for one in drawn:
-        files[f"figures/{one.name}.svg"] = one.svg.encode()
-        files[f"figures/{one.name}.png"] = one.png
+    for figure in drawn:
+        files[f"figures/{figure.name}.svg"] = figure.svg.encode()
+        files[f"figures/{figure.name}.png"] = figure.png
     return {**files, "index.html": page.render(analysis, drawn).encode()}
 
 

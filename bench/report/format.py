@@ -25,7 +25,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return seconds with their unit: "12.3 s"; what is below a millisecond is said to be so."""
+    """Return seconds with their unit: "12.3 s"; below a millisecond it is "< 1 ms"."""
     if value is not None and 0 < abs(value) < 1e-3:
         return "< 1 ms"
     return ABSENT if value is None else f"{number(value)} s"

@@ -71,11 +71,11 @@ def run_panel(run: Run) -> Panel:
     return Panel(body, title=Text(run.run), subtitle=Text(run.status), border_style=colour)
 
 
-def attribution_table(found: Attribution) -> RichTable:
+def attribution_table(attribution: Attribution) -> RichTable:
     """Return where a run's work went, the largest part first."""
-    slots = plural(found.slots, "slot")
-    parts = sorted(found.parts, key=lambda part: -part.seconds)
-    title = f"where the work's {format.seconds(found.wall)} on {slots} went"
+    slots = plural(attribution.slots, "slot")
+    parts = sorted(attribution.parts, key=lambda part: -part.seconds)
+    title = f"where the work's {format.seconds(attribution.wall)} on {slots} went"
     return rich_table(Table(title=title, columns=PARTS, rows=parts))
 
 
@@ -99,7 +99,9 @@ def _details(run: Run) -> list[tuple[str, str]]:
     for m in run.measurements:
         values = ", ".join(format.number(value, 6) for value in m.values[:8])
         rows.append((m.metric, f"{values} {m.unit}".strip()))
-    rows += [(f"event {one.kind}", f"{format_moment(one.at)} {one.text}") for one in run.events]
+    rows += [
+        (f"event {event.kind}", f"{format_moment(event.at)} {event.text}") for event in run.events
+    ]
     rows += [(f"version {name}", value) for name, value in sorted(run.versions.items())]
     return [(name, value) for name, value in rows if value]
 

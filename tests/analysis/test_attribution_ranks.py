@@ -1,4 +1,4 @@
-"""TensorFlow ranks: what their reports tell is named, what they do not tell is said."""
+"""TensorFlow ranks: the parts that their reports name, and a note on what they leave out."""
 
 from __future__ import annotations
 

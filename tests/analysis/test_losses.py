@@ -1,4 +1,4 @@
-"""What each added worker is lost to: which runs stand for a point, and what is said of them."""
+"""What each added worker is lost to: which runs represent a point, and what is reported."""
 
 from __future__ import annotations
 

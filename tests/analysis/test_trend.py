@@ -71,7 +71,7 @@ def test_drift_over_blocks_is_found_and_its_absence_too(
             groups[turn].append((float(place), math.exp(log)))
         tested = trend.trend("here", groups)
         assert tested is not None
-        found += tested.found
+        found += tested.significant
     assert least <= found / campaigns <= most
 
 
@@ -88,7 +88,7 @@ def test_passes_that_still_get_faster_are_found_until_enough_are_left_out() -> N
     enough = trends.warmup("cell-1", [passes_of(make, row, i, 5) for i, row in enumerate(rows)])
     assert cold is not None
     assert enough is not None
-    assert (cold.found, enough.found) == (True, False)
+    assert (cold.significant, enough.significant) == (True, False)
     assert cold.change < -0.05
 
 
@@ -108,6 +108,6 @@ def test_drift_is_told_in_the_analysis_and_the_report() -> None:
         for one in cases
     ]
     found = analysis_of([session(cases)], [], runs)
-    assert [(one.scope, one.found, one.n) for one in found.trends] == [("here", True, 12)]
+    assert [(one.scope, one.significant, one.n) for one in found.trends] == [("here", True, 12)]
     assert found.trends[0].change == pytest.approx(1.05**5.5 - 1, rel=1e-6)
     assert "Drift on here: times changed by +31 % from the first run" in factory.printed(found)

@@ -1,6 +1,6 @@
 """The report: goldens of its text and tables, and honest words where figures are missing.
 
-``BENCHCAST_GOLDEN=write pytest tests/report`` makes the goldens anew; look at the difference.
+``BENCHCAST_GOLDEN=write pytest tests/report`` writes the goldens again; look at the difference.
 """
 
 from __future__ import annotations

@@ -50,8 +50,10 @@ WORK = ("compute", "Python workers", "input")  # the work itself; all else is a 
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A named part: ``slot_seconds``, the wall seconds that these make on all slots (negative in
-    a gap where time was won), its share of the whole (None where the whole is 0), what it is.
+    """A named part of the time of all slots.
+
+    ``seconds`` are the wall seconds that ``slot_seconds`` make on all slots (negative in a gap
+    where time was won); the share of the whole is None where the whole is 0.
     """
 
     name: str
@@ -152,17 +154,17 @@ def _part(name: str, slot_seconds: float, slots: int, whole: float) -> Part:
     )
 
 
-def gap(one: Attribution, many: Attribution) -> tuple[Part, ...]:
+def gap(base: Attribution, many: Attribution) -> tuple[Part, ...]:
     """Return what the time of ``many`` over the ideal one was lost to, the largest first.
 
-    Ideal is the time of ``one`` times its slots over those of ``many`` (linear speed-up:
+    Ideal is the time of ``base`` times its slots over those of ``many`` (linear speed-up:
     Amdahl, "Validity of the single processor approach", AFIPS 1967, with nothing serial). A
     part's seconds are what its slot-seconds grew by, over the slots of ``many``; they add up to
     the gap, and ``share`` is of the gap. A part that shrank is negative.
     """
-    before = {part.name: part.slot_seconds for part in one.parts}
+    before = {part.name: part.slot_seconds for part in base.parts}
     after = {part.name: part.slot_seconds for part in many.parts}
-    whole = many.wall * many.slots - one.wall * one.slots
+    whole = many.wall * many.slots - base.wall * base.slots
     grown = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in PARTS}
     parts = [_part(name, more, many.slots, whole) for name, more in grown.items() if more]
     return tuple(sorted(parts, key=lambda part: -part.seconds))

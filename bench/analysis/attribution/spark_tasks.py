@@ -73,9 +73,9 @@ def timeline(log: SparkLog, begin: float, end: float) -> Timeline:
     since = np.minimum(_pending_since(tasks, stages), launch)
     opened, closed = stage_times(stages, end)
     added, removed, cores = _executors(log.executors)
-    known = [launch, finish, since, opened, closed, added, removed]
+    moments = [launch, finish, since, opened, closed, added, removed]
     window = np.array([begin, end])
-    edges = np.unique(np.clip(np.concatenate([*known, window]), begin, end))
+    edges = np.unique(np.clip(np.concatenate([*moments, window]), begin, end))
 
     def count(starts: Array, stops: Array, weight: Array | None = None) -> Array:
         return _reached(starts, edges, weight) - _reached(stops, edges, weight)
@@ -111,19 +111,21 @@ def stage_times(stages: pd.DataFrame, end: float) -> tuple[Array, Array]:
 
 def _executors(executors: pd.DataFrame) -> tuple[Array, Array, Array]:
     """Return when each executor of known size came and went (inf: never), and its cores."""
-    known = executors[(executors["cores"] > 0) & executors["added"].notna()]
-    added, removed = _floats(known, "added"), _floats(known, "removed")
+    sized = executors[(executors["cores"] > 0) & executors["added"].notna()]
+    added, removed = _floats(sized, "added"), _floats(sized, "removed")
     removed = np.where(np.isnan(removed), np.inf, np.maximum(removed, added))
-    return added, removed, _floats(known, "cores")
+    return added, removed, _floats(sized, "cores")
 
 
 def _pending_since(tasks: pd.DataFrame, stages: pd.DataFrame) -> Array:
-    """Return from when each task attempt could have run: its stage's submission; for a retry
-    the end of the attempt before; for a speculative copy its launch.
+    """Return the time from which each task attempt could have run.
+
+    It is its stage's submission; for a retry the end of the attempt before; for a speculative
+    copy its launch.
     """
     keys = ["stage", "stage_attempt"]
-    known = tasks[keys].merge(stages[[*keys, "submitted"]], on=keys, how="left")
-    since = known["submitted"].to_numpy(dtype=np.float64, copy=True)
+    attempts = tasks[keys].merge(stages[[*keys, "submitted"]], on=keys, how="left")
+    since = attempts["submitted"].to_numpy(dtype=np.float64, copy=True)
     launch = _floats(tasks, "launch")
     retried = np.asarray(tasks["attempt"]) > 0
     if retried.any():
@@ -209,7 +211,7 @@ class _Cut:
     absent: list[str] = field(default_factory=list)
 
     def figure(self, name: str) -> Array:
-        """Return a column; a figure that the log lacks takes nothing, and is told."""
+        """Return a column; a figure that the log lacks takes nothing, and is named in the notes."""
         values = _floats(self.tasks, name)
         if np.isnan(values).any():
             self.absent.append(name)
@@ -240,8 +242,8 @@ def _warm_up(executors: pd.DataFrame, tasks: pd.DataFrame, factor: Array, ledger
 
     Shown only where all tasks of the first wave took more CPU than three quarters of at least
     ``LATER`` later tasks of the same stage there, with no more bytes read than they; the excess
-    is over their median. Where it cannot be shown it stays in compute, and is told if the wave
-    lies in the window (factor > 0).
+    is over their median. Where it cannot be shown it stays in compute, with a note if the wave is
+    inside the window (factor > 0).
     """
     excess = np.zeros(len(tasks))
     cores = dict(zip(executors["executor"], executors["cores"], strict=True))
@@ -251,11 +253,11 @@ def _warm_up(executors: pd.DataFrame, tasks: pd.DataFrame, factor: Array, ledger
     stage = np.asarray(tasks["stage"])
     order = np.lexsort((launch, codes))
     unseen = 0
-    for mine in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        if not len(mine):
+    for of_executor in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        if not len(of_executor):
             continue
-        width = max(1, int(cores.get(names[codes[mine[0]]], 1)))
-        wave, rest = np.split(mine, [width])
+        width = max(1, int(cores.get(names[codes[of_executor[0]]], 1)))
+        wave, rest = np.split(of_executor, [width])
         later = rest[np.isin(stage[rest], stage[wave])]
         if len(later) < LATER or len(np.unique(stage[wave])) > 1:
             unseen += bool(factor[wave].any())

@@ -13,9 +13,11 @@ INPUT = ("source", "validate", "preprocess")  # pipeline stages in which ranks d
 
 
 class Rank(msgspec.Struct, frozen=True, kw_only=True):
-    """One rank's report of a window: wall seconds and its pipeline stages (their
-    ``driver_cpu`` is the CPU of this rank). ``collective`` and ``collective_cpu``: its seconds
-    inside collectives, wall and CPU; None where the workload does not tell both.
+    """One rank's report of a window: wall seconds and its pipeline stages.
+
+    The ``driver_cpu`` of the stages is the CPU time of this rank. ``collective`` and
+    ``collective_cpu`` are its seconds inside collectives, wall and CPU; None where the workload
+    does not report both.
     """
 
     rank: int

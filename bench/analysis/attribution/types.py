@@ -8,8 +8,9 @@ from bench.analysis.attribution.attribution import Attribution, Part
 
 
 class LossPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one run's work went at ``workers`` workers; ``gap`` splits what it took beyond the
-    ideal time (empty at the curve's smallest count).
+    """The attribution of one run at ``workers`` workers.
+
+    ``gap`` splits the time beyond the ideal one (empty at the curve's smallest count).
     """
 
     workers: int

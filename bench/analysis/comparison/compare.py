@@ -30,11 +30,11 @@ def compare(
     ratios_: list[Ratio] = []
     for task in dict.fromkeys(line.task for line in measured):
         members = [line for line in measured if line.task == task]
-        known = (limits.get(task or "", NO_LIMITS), terms.allow, machines)
-        inner = {line.label: within(line, *known) for line in members}
+        context = (limits.get(task or "", NO_LIMITS), terms.allow, machines)
+        inner = {line.label: within(line, *context) for line in members}
         verdicts += inner.values()
         for left, right in pairs(members):
-            verdict = _noted(across(left, right, *known), left, right)
+            verdict = _noted(across(left, right, *context), left, right)
             verdicts.append(verdict)
             if inner[left.label].comparable and inner[right.label].comparable:
                 ratios_ += ratios(verdict, left, right, terms.level)
@@ -58,15 +58,15 @@ def ratios(
     """
     if verdict.comparable is not True or left.metric != right.metric:
         return []
-    found = []
-    mine = {group.workers: group for group in left.groups}
+    ratios_ = []
+    left_groups = {group.workers: group for group in left.groups}
     for group in right.groups:
-        if group.workers in mine:
+        if group.workers in left_groups:
             over = run_values(group.counted, right.metric)
-            under = run_values(mine[group.workers].counted, left.metric)
-            interval = compared(over, under, level)
+            base = run_values(left_groups[group.workers].counted, left.metric)
+            interval = compared(over, base, level)
             if interval is not None:
-                found.append(
+                ratios_.append(
                     Ratio(
                         left=left.label,
                         right=right.label,
@@ -76,4 +76,4 @@ def ratios(
                         accepted=verdict.accepted,
                     )
                 )
-    return found
+    return ratios_

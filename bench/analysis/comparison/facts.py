@@ -59,18 +59,20 @@ class CurveFacts(msgspec.Struct, kw_only=True):
         return {**self.values, **self._engine_versions()}
 
     def must_across(self, other: CurveFacts) -> dict[str, Values]:
-        """Return what must be equal between two curves: the bundle only of one workload, the
-        engine's version only within an engine, and params through the cases.
+        """Return the facts that must be equal between two curves.
+
+        The bundle is among them only for one workload, the engine's version only for one engine;
+        the params are compared as settings of the cases.
         """
         skipped = {"params"} | (set() if self.use == other.use and self.use else {"bundle"})
-        found = {name: values for name, values in self.values.items() if name not in skipped}
+        facts = {name: values for name, values in self.values.items() if name not in skipped}
         if self.engine is not None and self.engine == other.engine:
-            mine, theirs = self._engine_versions(), other._engine_versions()
-            found |= {name: mine.get(name, ()) for name in {*mine, *theirs}}
-        return found
+            own_versions, other_versions = self._engine_versions(), other._engine_versions()
+            facts |= {name: own_versions.get(name, ()) for name in {*own_versions, *other_versions}}
+        return facts
 
     def informative(self) -> dict[str, Values]:
-        """Return what is noted where it differs, but held against nobody."""
+        """Return the facts that are noted where they differ, and prevent no comparison."""
         kept = {f"versions.{name}": values for name, values in self.versions.items()}
         for name in self._engine_versions():
             kept.pop(name)
@@ -84,7 +86,9 @@ class CurveFacts(msgspec.Struct, kw_only=True):
     def missing(self, quality: bool) -> list[str]:
         """Name what no run reports although the proof needs it."""
         names = [name for name in ("task", "bundle") if not self.values.get(name)]
-        if not any(name.startswith("dataset") for name, found in self.values.items() if found):
+        if not any(
+            name.startswith("dataset") for name, reported in self.values.items() if reported
+        ):
             names.append("dataset")
         return names + (["quality"] if quality and not self.figures else [])
 
@@ -106,34 +110,36 @@ def gather(
     used = {digest for run in runs for digest in run.machines}
     digests = [run.digests for run in runs if run.digests]
     quality = [run.quality for run in runs if run.quality]
-    numbers = _by_name(one.numbers for one in quality)
+    numbers = _by_name(report.numbers for report in quality)
     names = sorted({name for run in runs for name in run.versions})
     return CurveFacts(
         use=line.case.use if line.case else None,
         engine=line.case.engine if line.case else None,
         values={
-            "task": distinct(one.task for one in digests),
-            "bundle": distinct(one.bundle[:SHOWN_DIGITS] for one in digests),
-            "params": distinct(one.params[:SHOWN_DIGITS] for one in digests),
+            "task": distinct(run_digests.task for run_digests in digests),
+            "bundle": distinct(run_digests.bundle[:SHOWN_DIGITS] for run_digests in digests),
+            "params": distinct(run_digests.params[:SHOWN_DIGITS] for run_digests in digests),
             **_datasets(digests),
-            "precision": distinct(one.precision for one in quality),
+            "precision": distinct(report.precision for report in quality),
             "stages": distinct(run.stages_mode for run in runs),
             "passes": distinct(str(len(run.passes)) for run in runs if run.passes),
             "warmups": distinct(str(run.warmups) for run in runs),
         },
         versions={n: distinct(run.versions[n] for run in runs if n in run.versions) for n in names},
         machines=distinct(digest[:SHOWN_DIGITS] for digest in used),
-        facts=_facts([machines[one] for one in used if one in machines] if machines else []),
+        facts=_facts(
+            [machines[digest] for digest in used if digest in machines] if machines else []
+        ),
         withheld=_withheld(runs),
-        figures={name: found for name, found in numbers.items() if name in limits.tolerances},
+        figures={name: values for name, values in numbers.items() if name in limits.tolerances},
         uncompared={
-            name: distinct(f"{value:g}" for value in found)
-            for name, found in numbers.items()
+            name: distinct(f"{value:g}" for value in values)
+            for name, values in numbers.items()
             if name not in limits.tolerances
         },
-        vectors=_by_name(_vectors(one) for one in quality),
+        vectors=_by_name(_vectors(report) for report in quality),
         required={
-            name: [one.figures[name] for one in quality if name in one.figures]
+            name: [report.figures[name] for report in quality if name in report.figures]
             for name in limits.requires
         },
         sessions={run.session for run in runs},
@@ -141,48 +147,50 @@ def gather(
     )
 
 
-def _by_name(found: Iterable[Mapping[str, _T]]) -> dict[str, list[_T]]:
+def _by_name(mappings: Iterable[Mapping[str, _T]]) -> dict[str, list[_T]]:
     """Return the values of each name, in the order of the runs."""
     names: dict[str, list[_T]] = {}
-    for one in found:
-        for name, value in one.items():
+    for mapping in mappings:
+        for name, value in mapping.items():
             names.setdefault(name, []).append(value)
     return names
 
 
 def _vectors(quality: Quality) -> dict[str, Vector]:
-    return {name: one for name, one in quality.figures.items() if isinstance(one, Vector)}
+    return {name: figure for name, figure in quality.figures.items() if isinstance(figure, Vector)}
 
 
 def _datasets(digests: Sequence[Digests]) -> dict[str, Values]:
     """Return the digests of what was read, by role; of a single role it is "dataset"."""
-    found = _by_name(one.datasets for one in digests)
-    values = {role: distinct(one[:SHOWN_DIGITS] for one in read) for role, read in found.items()}
+    by_role = _by_name(run_digests.datasets for run_digests in digests)
+    values = {
+        role: distinct(digest[:SHOWN_DIGITS] for digest in read) for role, read in by_role.items()
+    }
     if len(values) <= 1:
         return {"dataset": next(iter(values.values()), ())}
-    return {f"dataset.{role}": one for role, one in values.items()}
+    return {f"dataset.{role}": shown for role, shown in values.items()}
 
 
 def _facts(machines: Sequence[Machine]) -> dict[str, Values]:
     """Return the distinct values of each fact of machines; what none of them says is left out."""
-    found: dict[str, list[str]] = {}
-    for one in machines:
-        told = {
-            "cpu_model": one.cpu_model,
-            "cores": str(one.cores),
-            "memory": format_memory(one.memory),
-            "os": one.os,
-            "kernel": one.kernel,
-            "accelerators": ", ".join(one.accelerators) or "none",
-            "governor": one.governor,
-            "threads_per_core": one.threads_per_core and str(one.threads_per_core),
-            "virtualization": one.virtualization,
-            **one.hypervisor,
+    by_name: dict[str, list[str]] = {}
+    for machine in machines:
+        facts = {
+            "cpu_model": machine.cpu_model,
+            "cores": str(machine.cores),
+            "memory": format_memory(machine.memory),
+            "os": machine.os,
+            "kernel": machine.kernel,
+            "accelerators": ", ".join(machine.accelerators) or "none",
+            "governor": machine.governor,
+            "threads_per_core": machine.threads_per_core and str(machine.threads_per_core),
+            "virtualization": machine.virtualization,
+            **machine.hypervisor,
         }
-        for name, value in told.items():
+        for name, value in facts.items():
             if value:
-                found.setdefault(f"machine.{name}", []).append(value)
-    return {name: distinct(values) for name, values in found.items()}
+                by_name.setdefault(f"machine.{name}", []).append(value)
+    return {name: distinct(values) for name, values in by_name.items()}
 
 
 def _withheld(runs: Sequence[Run]) -> dict[str, float]:
@@ -191,7 +199,7 @@ def _withheld(runs: Sequence[Run]) -> dict[str, float]:
         name: [run.contention[name] for run in runs if name in run.contention]
         for name in CONTENTION
     }
-    return {name: median(found) for name, found in values.items() if found}
+    return {name: median(shares) for name, shares in values.items() if shares}
 
 
 def _notes(label: str, runs: Sequence[Run]) -> list[str]:

@@ -19,31 +19,31 @@ def notes(left: Sequence[Run], right: Sequence[Run], labels: tuple[str, str]) ->
 
     ``labels`` name the two sides. Runs of different sessions are never interleaved.
     """
-    mine, theirs = _by_session(left), _by_session(right)
-    shared = [session for session in mine if session in theirs]
-    if mine and theirs and not shared:
+    left_ids, right_ids = _by_session(left), _by_session(right)
+    shared = [session for session in left_ids if session in right_ids]
+    if left_ids and right_ids and not shared:
         return ["measured in different sessions, not interleaved: drift is not averaged out"]
-    found = []
-    alone = sum(len(ids) for ids in (*mine.values(), *theirs.values()))
-    alone -= sum(len(mine[session]) + len(theirs[session]) for session in shared)
+    sentences = []
+    alone = sum(len(ids) for ids in (*left_ids.values(), *right_ids.values()))
+    alone -= sum(len(left_ids[session]) + len(right_ids[session]) for session in shared)
     if alone:
-        found.append(
+        sentences.append(
             f"{alone} of {len(left) + len(right)} runs were measured in sessions without the "
             "other side: drift is not averaged out there"
         )
     for session in shared:
-        share = imbalance(mine[session], theirs[session])
-        first, last = labels if min(mine[session]) < min(theirs[session]) else labels[::-1]
+        share = imbalance(left_ids[session], right_ids[session])
+        first, last = labels if min(left_ids[session]) < min(right_ids[session]) else labels[::-1]
         if share == 1:
-            found.append(
+            sentences.append(
                 f"not interleaved in session {session}: {first} was measured before {last}"
             )
         elif share > APART:
-            found.append(
+            sentences.append(
                 f"hardly interleaved in session {session}: a steady drift counts with {share:.0%} "
                 "of what it would if one side had been measured before the other"
             )
-    return found
+    return sentences
 
 
 def imbalance(left: Sequence[str], right: Sequence[str]) -> float:
@@ -60,7 +60,7 @@ def imbalance(left: Sequence[str], right: Sequence[str]) -> float:
 
 def _by_session(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Return the runs' ids by session."""
-    found: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
     for run in sorted(runs, key=lambda run: run.run):
-        found.setdefault(run.session, []).append(run.run)
-    return found
+        ids.setdefault(run.session, []).append(run.run)
+    return ids

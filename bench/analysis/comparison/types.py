@@ -13,8 +13,10 @@ VerdictScope = Literal["within", "across"]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that differs: its name and both values; ``allowed`` says that it does not matter
-    for equality, and ``note`` why (or how far apart they are).
+    """A fact or setting that differs: its name and both values.
+
+    ``allowed`` differences do not matter for equality; ``note`` gives the reason, or how far
+    apart the values are.
     """
 
     name: str
@@ -39,8 +41,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether runs did the same work: True, False, or None where it cannot be proven.
 
     ``left`` and ``right`` are labels of curves (equal within one curve). ``reasons`` say in words
-    what stands against it or what is missing; ``notes`` what else is good to know; ``accepted``
-    names the differences that would stand against it, had the reader not accepted them.
+    what contradicts it or what is missing; ``notes`` what else is good to know; ``accepted``
+    names the differences that would contradict it, had the reader not accepted them.
     """
 
     scope: VerdictScope
@@ -78,6 +80,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def contradicts(self, label: str) -> bool:
         """Say whether the runs of this curve are known not to be the same work."""
         return any(
-            one.scope == "within" and one.left == label and one.comparable is False
-            for one in self.verdicts
+            verdict.scope == "within" and verdict.left == label and verdict.comparable is False
+            for verdict in self.verdicts
         )

@@ -21,7 +21,7 @@ from bench.records.values import Scalar
 from bench.text import quote
 
 NO_LIMITS = QualityLimits()
-NOTED = "noted, not held against them"
+NOTED = "noted, does not prevent a comparison"
 STUDIED = "the factor under study"
 ACCEPTED = "accepted by the reader"
 Machines = Mapping[str, Machine]
@@ -38,7 +38,7 @@ def within(
     ``limits`` are those of the task; ``allow`` and ``machines`` are as in ``across``.
     """
     evidence = gather(line, limits, machines)
-    found = [
+    differences = [
         Difference(name=name, left=words(values[:1]), right=words(values[1:]))
         for name, values in evidence.required_within_curve().items()
         if len(values) > 1
@@ -55,7 +55,9 @@ def within(
         for name in _considerable(evidence)
     ]
     notes += evidence.notes
-    return _verdict("within", (line, line), _accept(found, checks, allow), checks, missing, notes)
+    return _verdict(
+        "within", (line, line), _accept(differences, checks, allow), checks, missing, notes
+    )
 
 
 def across(
@@ -70,25 +72,28 @@ def across(
     ``allow`` names differences that the reader accepts, as the verdict names them; ``machines``
     maps a digest to the machine's facts. ``limits`` are those of the task.
     """
-    one, two = gather(left, limits, machines), gather(right, limits, machines)
+    left_facts, right_facts = gather(left, limits, machines), gather(right, limits, machines)
     free = under_study(left, right)
-    found = [*_settings(left, right, free), *_must(one, two, free)]
-    found += [*_noted(one, two), *_required(one, two, limits)]
-    checks = list(_quality(one, two, limits))
+    differences = [*_settings(left, right, free), *_must(left_facts, right_facts, free)]
+    differences += [*_noted(left_facts, right_facts), *_required(left_facts, right_facts, limits)]
+    checks = list(_quality(left_facts, right_facts, limits))
     missing = []
-    for label, evidence in ((left.label, one), (right.label, two)):
+    for label, evidence in ((left.label, left_facts), (right.label, right_facts)):
         missing += [f"no run of {label} reports its {name}" for name in evidence.missing(True)]
         if evidence.figures:
-            silent = [name for name, found in evidence.required.items() if not found]
+            silent = [name for name, values in evidence.required.items() if not values]
             missing += [f"no run of {label} reports {name!r}" for name in silent]
-    notes = list(dict.fromkeys([*one.notes, *two.notes]))
+    notes = list(dict.fromkeys([*left_facts.notes, *right_facts.notes]))
     notes += interleaving.notes(left.counted, right.counted, (left.label, right.label))
-    return _verdict("across", (left, right), _accept(found, checks, allow), checks, missing, notes)
+    return _verdict(
+        "across", (left, right), _accept(differences, checks, allow), checks, missing, notes
+    )
 
 
 def pairs(lines: Sequence[CurveRuns]) -> Iterator[tuple[CurveRuns, CurveRuns]]:
-    """Yield the curves of one task to compare: all that differ in one factor, and each other
-    curve with the task's first.
+    """Yield the pairs of curves of one task to compare.
+
+    They are all that differ in one factor, and each other curve with the task's first.
     """
     covered: set[str] = set()
     for left, right in itertools.combinations(lines, 2):
@@ -106,10 +111,16 @@ def under_study(left: CurveRuns, right: CurveRuns, *, every: bool = False) -> se
     With ``every``, return all of them: workload, environment and paths of factors.
     """
     a, b = left.groups[0].runs[0].cell, right.groups[0].runs[0].cell
-    found = {name for name in ("workload", "environment") if getattr(a, name) != getattr(b, name)}
-    one, two = others(a.factors), others(b.factors)
-    found |= {path for path in {*one, *two} if one.get(path) != two.get(path)}
-    return found if every or len(found) == 1 else set()
+    differing = {
+        name for name in ("workload", "environment") if getattr(a, name) != getattr(b, name)
+    }
+    left_factors, right_factors = others(a.factors), others(b.factors)
+    differing |= {
+        path
+        for path in {*left_factors, *right_factors}
+        if left_factors.get(path) != right_factors.get(path)
+    }
+    return differing if every or len(differing) == 1 else set()
 
 
 def _settings(left: CurveRuns, right: CurveRuns, free: Collection[str]) -> Iterator[Difference]:
@@ -117,13 +128,17 @@ def _settings(left: CurveRuns, right: CurveRuns, free: Collection[str]) -> Itera
 
     Parameters that only one workload has are its own affair; so are the engine's settings.
     """
-    one, two = flat(left.case), flat(right.case)
+    left_settings, right_settings = flat(left.case), flat(right.case)
     same_place = _same(left, right, "environment")
     conf = ["conf."] if _same(left, right, "workload") else []
-    for name in sorted({*one, *two}):
-        a, b = one.get(name, "not given"), two.get(name, "not given")
-        shared = name in one and name in two
-        if a == b or name in ("passes", "warmups", "stages") or not (one and two):
+    for name in sorted({*left_settings, *right_settings}):
+        a, b = left_settings.get(name, "not given"), right_settings.get(name, "not given")
+        shared = name in left_settings and name in right_settings
+        if (
+            a == b
+            or name in ("passes", "warmups", "stages")
+            or not (left_settings and right_settings)
+        ):
             continue
         if name.startswith("dataset.") or (name.startswith("params.") and shared):
             yield _difference(name, str(a), str(b), free)
@@ -138,33 +153,35 @@ def _same(left: CurveRuns, right: CurveRuns, name: str) -> bool:
     return bool(getattr(a, name) == getattr(b, name))
 
 
-def _must(one: CurveFacts, two: CurveFacts, free: Collection[str]) -> Iterator[Difference]:
+def _must(left: CurveFacts, right: CurveFacts, free: Collection[str]) -> Iterator[Difference]:
     """Yield facts of the runs that differ and must be equal."""
-    mine, other = one.must_across(two), two.must_across(one)
-    for name, values in mine.items():
-        if values and other[name] and set(values) != set(other[name]):
-            yield _difference(name, words(values), words(other[name]), free)
+    left_values, right_values = left.must_across(right), right.must_across(left)
+    for name, values in left_values.items():
+        if values and right_values[name] and set(values) != set(right_values[name]):
+            yield _difference(name, words(values), words(right_values[name]), free)
 
 
-def _noted(one: CurveFacts, two: CurveFacts) -> Iterator[Difference]:
-    """Yield facts that differ, which does not spoil the comparison: machines, other versions,
-    iterations, and what the machines withheld where that was considerable on a side.
+def _noted(left: CurveFacts, right: CurveFacts) -> Iterator[Difference]:
+    """Yield facts that differ without preventing the comparison.
+
+    They are machines, other versions, iterations, and the CPU time that the machines withheld
+    where it was considerable on a side.
     """
-    mine, other = one.informative(), two.informative()
-    for name in sorted({*mine, *other} & {*mine} & {*other}):
-        if set(mine[name]) != set(other[name]):
+    left_values, right_values = left.informative(), right.informative()
+    for name in sorted({*left_values, *right_values} & {*left_values} & {*right_values}):
+        if set(left_values[name]) != set(right_values[name]):
             yield Difference(
                 name=name,
-                left=words(mine[name]),
-                right=words(other[name]),
+                left=words(left_values[name]),
+                right=words(right_values[name]),
                 allowed=True,
                 note=NOTED,
             )
-    for name in sorted({*_considerable(one), *_considerable(two)}):
+    for name in sorted({*_considerable(left), *_considerable(right)}):
         yield Difference(
             name=CONTENTION[name][0],
-            left=one.withheld_words(name),
-            right=two.withheld_words(name),
+            left=left.withheld_words(name),
+            right=right.withheld_words(name),
             allowed=True,
             note=NOTED,
         )
@@ -175,15 +192,15 @@ def _considerable(evidence: CurveFacts) -> list[str]:
     return [name for name, value in evidence.withheld.items() if value > CONTENTION[name][2]]
 
 
-def _required(one: CurveFacts, two: CurveFacts, limits: QualityLimits) -> Iterator[Difference]:
+def _required(left: CurveFacts, right: CurveFacts, limits: QualityLimits) -> Iterator[Difference]:
     """Yield a difference for each required figure that has another value in some run."""
     for name, wanted in limits.requires.items():
-        mine, theirs = one.required[name], two.required[name]
-        if any(value != wanted for value in (*mine, *theirs)):
+        left_values, right_values = left.required[name], right.required[name]
+        if any(value != wanted for value in (*left_values, *right_values)):
             yield Difference(
                 name=name,
-                left=_fulfilled(mine, wanted),
-                right=_fulfilled(theirs, wanted),
+                left=_fulfilled(left_values, wanted),
+                right=_fulfilled(right_values, wanted),
                 note=f"the task requires {name} = {quote(wanted)} of every run",
             )
 
@@ -214,13 +231,13 @@ def _difference(
     )
 
 
-def _quality(one: CurveFacts, two: CurveFacts, limits: QualityLimits) -> Iterator[Check]:
+def _quality(left: CurveFacts, right: CurveFacts, limits: QualityLimits) -> Iterator[Check]:
     """Yield one check a figure that both sides report: the runs farthest apart decide."""
-    for name, mine in one.figures.items():
-        theirs = two.figures.get(name, [])
-        if mine and theirs:
+    for name, left_values in left.figures.items():
+        right_values = right.figures.get(name, [])
+        if left_values and right_values:
             far = max(
-                ((min(mine), max(theirs)), (max(mine), min(theirs))),
+                ((min(left_values), max(right_values)), (max(left_values), min(right_values))),
                 key=lambda pair: abs(pair[0] - pair[1]),
             )
             apart = abs(far[0] - far[1])
@@ -254,21 +271,21 @@ def _vectors(evidence: CurveFacts, limits: QualityLimits) -> Iterator[Check]:
         )
 
 
-def apart(one: Vector, two: Vector) -> float:
+def apart(left: Vector, right: Vector) -> float:
     """Return the largest difference of norm and projections relative to the larger norm.
 
     Vectors of different length or different numbers of projections are infinitely far apart.
     """
-    if one.count != two.count or len(one.projections) != len(two.projections):
+    if left.count != right.count or len(left.projections) != len(right.projections):
         return float("inf")
-    scale = max(one.norm, two.norm)
-    mine, theirs = (one.norm, *one.projections), (two.norm, *two.projections)
-    largest = max(abs(a - b) for a, b in zip(mine, theirs, strict=True))
+    scale = max(left.norm, right.norm)
+    left_numbers, right_numbers = (left.norm, *left.projections), (right.norm, *right.projections)
+    largest = max(abs(a - b) for a, b in zip(left_numbers, right_numbers, strict=True))
     return largest / scale if scale > 0 else largest
 
 
 def _accept(
-    found: Sequence[Difference], checks: Sequence[Check], allow: Collection[str]
+    differences: Sequence[Difference], checks: Sequence[Check], allow: Collection[str]
 ) -> list[Difference]:
     """Return all differences, failed checks among them; those in ``allow`` become accepted."""
     failed = [_as_difference(check) for check in checks if not check.passed]
@@ -276,29 +293,29 @@ def _accept(
         msgspec.structs.replace(item, allowed=True, note=ACCEPTED)
         if item.name in allow and not item.allowed
         else item
-        for item in (*found, *failed)
+        for item in (*differences, *failed)
     ]
 
 
 def _verdict(
     scope: VerdictScope,
     lines: tuple[CurveRuns, CurveRuns],
-    found: Sequence[Difference],
+    differences: Sequence[Difference],
     checks: Sequence[Check],
     missing: Sequence[str],
     notes: Sequence[str],
 ) -> Verdict:
     """Conclude: any difference that is not allowed is a no, missing proof is unknown."""
     failed = {check.name: check for check in checks if not check.passed}
-    against = [_reason(item, failed.get(item.name)) for item in found if not item.allowed]
-    accepted = tuple(dict.fromkeys(item.name for item in found if item.note == ACCEPTED))
+    against = [_reason(item, failed.get(item.name)) for item in differences if not item.allowed]
+    accepted = tuple(dict.fromkeys(item.name for item in differences if item.note == ACCEPTED))
     return Verdict(
         scope=scope,
         left=lines[0].label,
         right=lines[1].label,
         comparable=False if against else (None if missing else True),
         reasons=(*against, *missing),
-        differences=tuple(found),
+        differences=tuple(differences),
         checks=tuple(checks),
         accepted=accepted,
         notes=(*(f"{ACCEPTED}: {name}" for name in accepted), *notes),
@@ -306,7 +323,7 @@ def _verdict(
 
 
 def _reason(item: Difference, check: Check | None) -> str:
-    """Return in words what stands against the comparison."""
+    """Return in words why the two sides are not comparable."""
     if check is not None:
         return f"{check.name} differs by {check.difference:.3g}, {check.tolerance:.3g} is allowed"
     note = f" ({item.note})" if item.note else ""

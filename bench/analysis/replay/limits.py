@@ -46,8 +46,8 @@ class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
         """Return why the time at ``count`` workers cannot be known, or an empty string."""
         if count == self.workers:
             return ""
-        found: list[Callable[[int], str]] = [self._contention, self._partitions, self._cache]
-        return "; ".join(reason for check in found if (reason := check(count)))
+        checks: list[Callable[[int], str]] = [self._contention, self._partitions, self._cache]
+        return "; ".join(reason for check in checks if (reason := check(count)))
 
     def notes(self) -> tuple[str, ...]:
         """Say in words what the replay took as it was, although it may matter."""
@@ -127,8 +127,9 @@ class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parallelism(workers: int, cores: int) -> int:
-    """Return Spark's default parallelism on a cluster: its cores, at least 2 (Spark's guide
-    "Configuration", spark.default.parallelism).
+    """Return Spark's default parallelism on a cluster: its cores, at least 2.
+
+    Source: Spark's guide "Configuration", spark.default.parallelism.
     """
     return max(2, workers * cores)
 

@@ -31,8 +31,10 @@ _ENOUGH = 5  # repeats of a partition from which its own times are drawn
 
 
 class ReplayPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The work's time (s) at one worker count; where ``refused`` says why it cannot be known,
-    ``seconds`` is the best guess and ``high`` infinite.
+    """The work's time (s) at one worker count.
+
+    Where ``refused`` says why it cannot be known, ``seconds`` is the best guess and ``high`` is
+    infinite.
     """
 
     workers: int
@@ -64,8 +66,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A replayed point beside the median (s) of the ``runs`` measured there; ``error`` is the
-    replay's, relative to it (0.1: a tenth too long).
+    """A replayed point beside the median (s) of the ``runs`` measured there.
+
+    ``error`` is the replay's, relative to the median (0.1: a tenth too long).
     """
 
     point: ReplayPoint
@@ -126,10 +129,10 @@ def replay(  # noqa: PLR0913 - one run's facts
     )
 
 
-def beside(found: Replay, measured: Mapping[int, Sequence[float]]) -> tuple[Answer, ...]:
+def beside(replayed: Replay, measured: Mapping[int, Sequence[float]]) -> tuple[Answer, ...]:
     """Return the points beside the positive times (s) that runs took, by worker count."""
     answers = []
-    for point in found.points:
+    for point in replayed.points:
         times = measured.get(point.workers, ())
         middle = median(times) if times else None
         error = point.seconds / middle - 1 if middle else None
@@ -188,9 +191,10 @@ def makespan(graph: Graph, workers: int, cores: int) -> float:
 def _interval(
     graph: Graph, workers: int, cores: int, seconds: float, seed: int
 ) -> tuple[float, float]:
-    """Return low and high around ``seconds``: the percentiles (Efron, "Bootstrap methods", Annals
-    of Statistics 7 (1979) 1-26) of replays with redrawn task times, shifted so that they lie
-    around it.
+    """Return low and high around ``seconds``: percentiles of replays with redrawn task times.
+
+    They are shifted so that they enclose ``seconds``. Source: Efron, "Bootstrap methods", Annals
+    of Statistics 7 (1979) 1-26.
     """
     rng = np.random.default_rng(seed)
     tasks = sum(len(node.work) for node in graph.nodes)
@@ -210,8 +214,10 @@ def _interval(
 def _redraw(
     node: Node, pools: Mapping[tuple[str, int], Floats], draws: int, rng: np.random.Generator
 ) -> Floats:
-    """Return task times [draws, tasks]: a partition's own times in the stages of its kind, or,
-    where it has few, those of the other tasks of its stage.
+    """Return redrawn task times [draws, tasks].
+
+    They are a partition's own times in the stages of its kind, or, where it has few, those of
+    the other tasks of its stage.
     """
     columns = []
     for index in node.index.tolist():

@@ -147,22 +147,24 @@ def _tasks(log: SparkLog, cores: int) -> pd.DataFrame:
     The position counts rounds: an executor of c cores begins c tasks at position 0.
     """
     names = log.stages[["stage", "stage_attempt", "name", "tasks"]]
-    found = log.tasks[log.tasks.launch.notna() & log.tasks.finish.notna()]
-    found = found.merge(names, on=["stage", "stage_attempt"], suffixes=("", "_of"))
-    found = found.sort_values(
-        ["launch", "task_of" if "task_of" in found else "task"], kind="stable"
+    tasks = log.tasks[log.tasks.launch.notna() & log.tasks.finish.notna()]
+    tasks = tasks.merge(names, on=["stage", "stage_attempt"], suffixes=("", "_of"))
+    tasks = tasks.sort_values(
+        ["launch", "task_of" if "task_of" in tasks else "task"], kind="stable"
     )
-    found["kind"] = found["name"] + np.where(found["tasks"] == 1, " (one task)", "")
-    found["position"] = found.groupby(["kind", "executor"], sort=False).cumcount() // cores
-    found["seconds"] = _occupied(found, cores)
-    share = found["run"] / found["seconds"].where(found["seconds"] > 0)
-    found["share"] = share.clip(0.0, 1.0).fillna(1.0)
-    return found
+    tasks["kind"] = tasks["name"] + np.where(tasks["tasks"] == 1, " (one task)", "")
+    tasks["position"] = tasks.groupby(["kind", "executor"], sort=False).cumcount() // cores
+    tasks["seconds"] = _occupied(tasks, cores)
+    share = tasks["run"] / tasks["seconds"].where(tasks["seconds"] > 0)
+    tasks["share"] = share.clip(0.0, 1.0).fillna(1.0)
+    return tasks
 
 
 def _occupied(tasks: pd.DataFrame, cores: int) -> Floats:
-    """Return each task's seconds on its slot: the driver launches the next task of a slot some ms
-    before the time that it notes as the end of the one before.
+    """Return each task's seconds on its slot.
+
+    They are not the log's: the driver launches the next task of a slot some ms before the time
+    that it notes as the end of the one before.
     """
     launch, seconds = tasks.launch.to_numpy(), (tasks.finish - tasks.launch).to_numpy().copy()
     lanes: dict[str, list[tuple[float, int]]] = {}
@@ -202,8 +204,8 @@ def _factors(tasks: pd.DataFrame, usual: float) -> Floats:
 def at(factors: Floats, positions: Ints) -> Floats:
     """Return the factors at positions of any shape; beyond the last one measured it is 1."""
     inside = np.minimum(positions, len(factors) - 1)
-    found: Floats = np.where(positions < len(factors), factors[inside], 1.0)
-    return found
+    values: Floats = np.where(positions < len(factors), factors[inside], 1.0)
+    return values
 
 
 def _before(earlier: pd.DataFrame, slots: int) -> dict[str, int]:
@@ -217,13 +219,15 @@ def _after(
     ends: Sequence[float],
     ended: Sequence[tuple[float, int]],
 ) -> tuple[int, ...]:
-    """Return the nodes that a stage waited for: its parents, or, for a job's first stages, the
-    node that ended last before the driver submitted it. ``ended`` are ends and nodes, sorted.
+    """Return the nodes that a stage waited for.
+
+    They are its parents, or, for a job's first stages, the node that ended last before the
+    driver submitted it. ``ended`` are ends and nodes, sorted.
     """
     parents = {places[number] for number in stage.parents if number in places}
-    found = tuple(sorted(place for place in parents if ends[place] <= stage.submitted))
-    if found:
-        return found
+    ended_parents = tuple(sorted(place for place in parents if ends[place] <= stage.submitted))
+    if ended_parents:
+        return ended_parents
     earlier = bisect.bisect_right(ended, (stage.submitted, len(ended)))
     return (ended[earlier - 1][1],) if earlier else ()
 

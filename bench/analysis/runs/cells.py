@@ -27,5 +27,5 @@ def total(cells: Iterable[CellSummary]) -> Counts:
     """Return the counts of all cells together."""
     counts = [cell.counts for cell in cells]
     return Counts(
-        **{name: sum(getattr(one, name) for one in counts) for name in Counts.__struct_fields__}
+        **{name: sum(getattr(count, name) for count in counts) for name in Counts.__struct_fields__}
     )

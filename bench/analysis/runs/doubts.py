@@ -58,23 +58,23 @@ def cpu_starved(runs: Sequence[Run]) -> list[Doubt]:
     From 5 runs that know both: log(wall / CPU) of the work is an outlier upwards, the CPU time
     itself is none, and the wall time is at least 1.1 times the cell's median.
     """
-    known = [
+    timed = [
         (run, run.phases["work"], run.worker_cpu)
         for run in runs
         if run.worker_cpu and run.phases.get("work")
     ]
-    if len(known) < LEAST_VALUES:
+    if len(timed) < LEAST_VALUES:
         return []
-    stretch = modified_z([math.log(wall / cpu) for _, wall, cpu in known])
-    effort = modified_z([math.log(cpu) for _, _, cpu in known])
-    usual, most = median(wall for _, wall, _ in known), limit(len(known))
+    stretch = modified_z([math.log(wall / cpu) for _, wall, cpu in timed])
+    effort = modified_z([math.log(cpu) for _, _, cpu in timed])
+    usual, most = median(wall for _, wall, _ in timed), limit(len(timed))
     return [
         Doubt(
             run=run.run,
             kind="contention",
             text=f"{wall / usual:.3g}x the median wall time at the usual CPU time",
         )
-        for (run, wall, _), high, own in zip(known, stretch, effort, strict=True)
+        for (run, wall, _), high, own in zip(timed, stretch, effort, strict=True)
         if high > most and abs(own) <= most and wall >= STRETCH * usual
     ]
 
@@ -85,7 +85,7 @@ def withheld(runs: Sequence[Run]) -> list[Doubt]:
     ``Run.contention`` says what share was stolen by the hypervisor or held back by a quota; a
     quota that is part of the worker's shape holds back from all runs alike.
     """
-    found = []
+    marked = []
     for name, word in (("steal", "stolen"), ("throttled", "throttled")):
         shares: Mapping[str, float] = {
             run.run: run.contention[name] for run in runs if name in run.contention
@@ -93,17 +93,17 @@ def withheld(runs: Sequence[Run]) -> list[Doubt]:
         usual = median(shares.values()) if len(shares) >= LEAST_VALUES else 0.0
         if name == "throttled" and len(shares) < LEAST_VALUES:
             continue
-        found += [
+        marked += [
             Doubt(run=run, kind="contention", text=f"{share:.0%} of its CPU time was {word}")
             for run, share in shares.items()
             if share >= usual + WITHHELD
         ]
-    return found
+    return marked
 
 
 def doubts(
     runs: Sequence[Run], values: Sequence[RunValue], metric: MetricRule = TIME_RULE
 ) -> tuple[Doubt, ...]:
     """Return all marks of one cell's counted runs, in the order of the runs."""
-    found = [*outliers(values, metric), *cpu_starved(runs), *withheld(runs)]
-    return tuple(sorted(found, key=lambda one: one.run))
+    marks = [*outliers(values, metric), *cpu_starved(runs), *withheld(runs)]
+    return tuple(sorted(marks, key=lambda doubt: doubt.run))

@@ -50,10 +50,11 @@ class CurveRuns(msgspec.Struct, kw_only=True):
 
 
 class Selection(msgspec.Struct, kw_only=True):
-    """All runs in the order of their ids, the curves that they make, and why some do not count
-    (run id -> reason). ``planned`` is the number of planned runs, None where nobody says.
+    """All runs in the order of their ids, and the curves that they make.
 
-    ``metric`` is the headline, which ``bundles`` (by digest) declare.
+    ``why_not`` gives the reason for each run (by id) that does not count. ``planned`` is the
+    number of planned runs, None where there is no plan. ``metric`` is the headline, which
+    ``bundles`` (by digest) declare.
     """
 
     runs: list[Run]
@@ -87,17 +88,17 @@ def select(
     bundles = bundles or {}
     ordered = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
     why_not = _reasons(ordered, metric, bundles)
-    found: dict[str, tuple[Run, dict[tuple[int, str, str], list[Run]]]] = {}
+    curves: dict[str, tuple[Run, dict[tuple[int, str, str], list[Run]]]] = {}
     for run in ordered:
         if planned is not None and run.cell.key not in planned:
             why_not[run.run] = EARLIER
             continue
-        _, cells = found.setdefault(run.cell.curve, (run, {}))
+        _, cells = curves.setdefault(run.cell.curve, (run, {}))
         bundle = run.digests.bundle if run.digests else ""
         cells.setdefault((run.cell.workers, run.cell.series, bundle), []).append(run)
     lines = [
         CurveRuns(label="", case=cases.get(first.cell.case), groups=_current(cells, why_not))
-        for first, cells in found.values()
+        for first, cells in curves.values()
     ]
     for line in lines:
         runs_of = [run for group in line.groups for run in (*group.counted, *group.runs)]
@@ -132,14 +133,16 @@ def _reasons(ordered: Sequence[Run], metric: str, bundles: Mapping[str, Bundle])
 def _current(
     cells: Mapping[tuple[int, str, str], list[Run]], why_not: dict[str, str]
 ) -> list[CellRuns]:
-    """Return one group a worker count: the one that ran last, with runs that died too early to
-    have a bundle digest; the others are marked in ``why_not``.
+    """Return one group a worker count: the one that ran last.
+
+    Runs that died too early to have a bundle digest belong to it; those of the other groups get
+    a reason in ``why_not``.
     """
     groups = []
     for workers in sorted({key[0] for key in cells}):
         here = {key: runs for key, runs in cells.items() if key[0] == workers}
-        known = {key: runs for key, runs in here.items() if key[2]} or here
-        current = max(known, key=lambda key: known[key][-1].run)
+        with_bundle = {key: runs for key, runs in here.items() if key[2]} or here
+        current = max(with_bundle, key=lambda key: with_bundle[key][-1].run)
         runs: list[Run] = []
         for key, members in here.items():
             if key == current or (not key[2] and key[1] == current[1]):
@@ -186,15 +189,16 @@ def _name(lines: Sequence[CurveRuns]) -> None:
 
 
 def _tell_apart(lines: Sequence[CurveRuns]) -> None:
-    """Add to equal labels the settings in which the cases differ, and a number where that is not
-    enough.
+    """Add to equal labels the settings in which the cases differ.
+
+    Labels that are equal even so get a number.
     """
     settings = [flat(line.case) for line in lines]
-    names = sorted({name for one in settings for name in one})
-    telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
+    names = sorted({name for setting in settings for name in setting})
+    telling = [name for name in names if len({str(setting.get(name)) for setting in settings}) > 1]
     seen: Counter[str] = Counter()
-    for line, one in zip(lines, settings, strict=True):
-        words = [f"{name} = {one.get(name, 'not given')}" for name in telling[:3]]
+    for line, setting in zip(lines, settings, strict=True):
+        words = [f"{name} = {setting.get(name, 'not given')}" for name in telling[:3]]
         label = ", ".join([line.label, *words])
         seen[label] += 1
         line.label = label if seen[label] == 1 else f"{label} ({seen[label]})"
@@ -204,26 +208,26 @@ def flat(case: Case | None) -> dict[str, Scalar]:
     """Return a case's settings besides worker count and factors, by path."""
     if case is None:
         return {}
-    found: dict[str, Scalar] = {}
+    settings: dict[str, Scalar] = {}
     for role, data in case.datasets.items():
         prefix = "dataset" if len(case.datasets) == 1 else f"dataset.{role}"
-        found[f"{prefix}.name"] = data.name
+        settings[f"{prefix}.name"] = data.name
         if data.generator is not None:
-            found[f"{prefix}.generator"] = data.generator
+            settings[f"{prefix}.generator"] = data.generator
         if data.source is not None:
-            found[f"{prefix}.uri"] = data.source.uri
-        found |= {f"{prefix}.{name}": value for name, value in data.params.items()}
-    found |= {f"params.{name}": value for name, value in case.params.items()}
-    found |= {f"conf.{name}": value for name, value in case.conf.items()}
-    found |= {f"versions.{name}": value for name, value in case.versions.items()}
-    found |= {f"machine.{name}": value for name, value in case.machines.items()}
-    found |= {"passes": case.passes, "stages": case.stages}
+            settings[f"{prefix}.uri"] = data.source.uri
+        settings |= {f"{prefix}.{name}": value for name, value in data.params.items()}
+    settings |= {f"params.{name}": value for name, value in case.params.items()}
+    settings |= {f"conf.{name}": value for name, value in case.conf.items()}
+    settings |= {f"versions.{name}": value for name, value in case.versions.items()}
+    settings |= {f"machine.{name}": value for name, value in case.machines.items()}
+    settings |= {"passes": case.passes, "stages": case.stages}
     for role, shape in (("worker", case.worker), ("driver", case.driver)):
-        found |= {f"{role}.cores": shape.cores, f"{role}.memory": shape.memory}
+        settings |= {f"{role}.cores": shape.cores, f"{role}.memory": shape.memory}
         if shape.cpu_limit is not None:
-            found[f"{role}.cpu_limit"] = shape.cpu_limit
+            settings[f"{role}.cpu_limit"] = shape.cpu_limit
         if shape.machine is not UNSET:
-            found[f"{role}.machine"] = shape.machine
+            settings[f"{role}.machine"] = shape.machine
         if shape.gpus is not UNSET and shape.gpu is not UNSET:
-            found |= {f"{role}.gpus": shape.gpus, f"{role}.gpu": shape.gpu}
-    return found
+            settings |= {f"{role}.gpus": shape.gpus, f"{role}.gpu": shape.gpu}
+    return settings

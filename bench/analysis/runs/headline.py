@@ -26,7 +26,9 @@ def headline(run: Run, metric: MetricRule = TIME_RULE) -> Headline | None:
         return None
     if metric.is_time:
         return _time(run)
-    reported = [one for one in run.measurements if one.metric == metric.name]
+    reported = [
+        measurement for measurement in run.measurements if measurement.metric == metric.name
+    ]
     return _of(run, metric, reported)
 
 
@@ -35,9 +37,9 @@ def by_item(run: Run, metric: MetricRule) -> dict[str, Headline]:
     if run.status != "ok":
         return {}
     reported: dict[str, list[Measurement]] = {}
-    for one in run.measurements:
-        if one.metric == metric.name and one.item is not None:
-            reported.setdefault(one.item, []).append(one)
+    for measurement in run.measurements:
+        if measurement.metric == metric.name and measurement.item is not None:
+            reported.setdefault(measurement.item, []).append(measurement)
     numbers = {item: _of(run, metric, own) for item, own in reported.items()}
     return {item: number for item, number in numbers.items() if number is not None}
 
@@ -67,8 +69,8 @@ def _time(run: Run) -> Headline | None:
 
 def _of(run: Run, metric: MetricRule, reported: Sequence[Measurement]) -> Headline | None:
     passes: dict[int | None, list[Measurement]] = {}
-    for one in reported:
-        passes.setdefault(one.number, []).append(one)
+    for measurement in reported:
+        passes.setdefault(measurement.number, []).append(measurement)
     first = max(1, run.warmups)
     numbers = sorted(number for number in passes if number is not None and number >= first)
     chosen: list[int | None] = [*numbers, *([None] if None in passes else [])]
@@ -103,8 +105,12 @@ def _scope(numbers: Sequence[int], chosen: Sequence[int | None]) -> str:
 
 def _aggregated(aggregate: Aggregate, reported: Sequence[Measurement]) -> float | None:
     """Return one number of a pass' values and histograms; None where there are no values."""
-    values = [value for one in reported for value in one.values]
-    bins = [(one.histogram.edges, one.histogram.counts) for one in reported if one.histogram]
+    values = [value for measurement in reported for value in measurement.values]
+    bins = [
+        (measurement.histogram.edges, measurement.histogram.counts)
+        for measurement in reported
+        if measurement.histogram
+    ]
     count = quantile.count(values, bins)
     if not count:
         return None

@@ -49,7 +49,7 @@ def unreported(lines: Iterable[CurveRuns], bundles: Mapping[str, Bundle]) -> tup
         for line in lines
         if line.counted
     )
-    return tuple(one for one in missing if one.names)
+    return tuple(curve for curve in missing if curve.names)
 
 
 def _rules(line: CurveRuns, bundles: Mapping[str, Bundle]) -> list[MetricRule]:
@@ -70,14 +70,14 @@ def _rows(
             by_name.setdefault(item, []).append(head)
     if len(by_name) == 2:  # one item is all of it
         by_name = {"": by_name[""]}
-    for item, found in by_name.items():
-        if found:
+    for item, of_item in by_name.items():
+        if of_item:
             yield MetricRow(
                 cell=cell.id,
                 label=cell.label,
                 workers=cell.workers,
                 metric=metric,
                 item=item,
-                which="; ".join(sorted({head.which for head in found})),
-                value=middle([head.value for head in found], metric, level),
+                which="; ".join(sorted({head.which for head in of_item})),
+                value=middle([head.value for head in of_item], metric, level),
             )

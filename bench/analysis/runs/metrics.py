@@ -63,23 +63,26 @@ def rule_for(metric: str, runs: Iterable[Run], bundles: Mapping[str, Bundle]) ->
                 direction=stated.direction,
                 aggregate=stated.aggregate,
             )
-        unit = unit or next((one.unit for one in run.measurements if one.metric == metric), "")
+        unit = unit or next(
+            (measurement.unit for measurement in run.measurements if measurement.metric == metric),
+            "",
+        )
     return MetricRule(name=metric, unit=unit)
 
 
 def names(runs: Iterable[Run], bundles: Mapping[str, Bundle]) -> list[str]:
     """Return the metrics that runs report or their bundles declare: time, then by name."""
-    found: set[str] = set()
+    metrics: set[str] = set()
     for run in runs:
-        found |= {one.metric for one in run.measurements}
+        metrics |= {measurement.metric for measurement in run.measurements}
         bundle = bundles.get(run.digests.bundle) if run.digests else None
-        found |= set(bundle.metrics) if bundle is not None else set()
-    return [TIME, *sorted(found - {TIME})]
+        metrics |= set(bundle.metrics) if bundle is not None else set()
+    return [TIME, *sorted(metrics - {TIME})]
 
 
 def shared(rules: Sequence[MetricRule], metric: str) -> MetricRule:
     """Return one rule for several curves; unit and direction only where they agree."""
-    units, directions = {one.unit for one in rules}, {one.direction for one in rules}
+    units, directions = {rule.unit for rule in rules}, {rule.direction for rule in rules}
     if metric == TIME:
         return TIME_RULE
     return MetricRule(

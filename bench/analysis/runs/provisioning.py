@@ -17,13 +17,13 @@ def provision_times(
     ``machines`` maps a digest to the machine's facts. Machines that were found, not made, and
     those whose time nobody told are left out.
     """
-    found: dict[tuple[str, str], list[float]] = {}
+    times: dict[tuple[str, str], list[float]] = {}
     for line in lives:
         for use in line.machines:
             if use.provision_seconds is not None:
-                known = machines.get(use.machine)
-                kind = "" if known is None else known.hypervisor.get("clone", "")
-                found.setdefault((line.environment, kind), []).append(use.provision_seconds)
+                machine = machines.get(use.machine)
+                kind = "" if machine is None else machine.hypervisor.get("clone", "")
+                times.setdefault((line.environment, kind), []).append(use.provision_seconds)
     return tuple(
         ProvisionTimes(
             environment=environment,
@@ -32,5 +32,5 @@ def provision_times(
             median=median(seconds),
             longest=max(seconds),
         )
-        for (environment, kind), seconds in sorted(found.items())
+        for (environment, kind), seconds in sorted(times.items())
     )

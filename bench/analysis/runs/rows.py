@@ -73,14 +73,14 @@ def session_rows(sessions: Iterable[Session], runs: Sequence[Run]) -> tuple[Sess
     """Return the sessions in the order of their start."""
     return tuple(
         SessionRow(
-            session=one.session,
-            campaign=one.campaign,
-            started_at=one.started_at,
-            host=one.host,
-            benchcast=one.benchcast,
-            commit=one.commit,
-            dirty=one.dirty,
-            runs=sum(run.session == one.session for run in runs),
+            session=session.session,
+            campaign=session.campaign,
+            started_at=session.started_at,
+            host=session.host,
+            benchcast=session.benchcast,
+            commit=session.commit,
+            dirty=session.dirty,
+            runs=sum(run.session == session.session for run in runs),
         )
-        for one in sorted(sessions, key=lambda one: one.started_at)
+        for session in sorted(sessions, key=lambda session: session.started_at)
     )

@@ -35,7 +35,7 @@ def versions(runs: Sequence[Run]) -> tuple[Fact, ...]:
 
 def study_facts(
     sessions: Sequence[Session],
-    known: Mapping[str, Case],
+    cases_by_digest: Mapping[str, Case],
     runs: Sequence[Run],
     metric: str = TIME,
 ) -> tuple[Fact, ...]:
@@ -47,10 +47,10 @@ def study_facts(
     if newest is None:
         return ()
     study = newest.study
-    campaign = {one.session for one in sessions if one.campaign == newest.campaign}
+    campaign = {session.session for session in sessions if session.campaign == newest.campaign}
     named = {run.cell.case for run in runs if run.session in campaign}
-    cases = [known[one] for one in sorted(named & known.keys())]
-    found: dict[str, Iterable[str]] = {
+    cases = [cases_by_digest[digest] for digest in sorted(named & cases_by_digest.keys())]
+    values: dict[str, Iterable[str]] = {
         "headline metric": [] if metric == TIME else [metric],
         "repeats": [_repeats(study)],
         "order": [study.order],
@@ -61,14 +61,16 @@ def study_facts(
         "warm-up passes": (str(case.warmups) for case in cases),
         "worker cores": (str(case.worker.cores) for case in cases),
         "samples": [f"every {format_duration(study.sampling)}"],
-        "environments": (f"{one.name} ({one.kind})" for one in study.environments),
+        "environments": (
+            f"{environment.name} ({environment.kind})" for environment in study.environments
+        ),
         "first run": [format_moment(min(run.started_at for run in runs))] if runs else [],
         "last run": [format_moment(max(run.started_at for run in runs))] if runs else [],
         "cannot run": study.unplanned,
     }
     for name in sorted({name for case in cases for name in case.params}):
-        found[f"params.{name}"] = [str(c.params[name]) for c in cases if name in c.params]
-    facts = [Fact(name=name, value=", ".join(distinct(v))) for name, v in found.items()]
+        values[f"params.{name}"] = [str(c.params[name]) for c in cases if name in c.params]
+    facts = [Fact(name=name, value=", ".join(distinct(v))) for name, v in values.items()]
     return tuple(fact for fact in facts if fact.value)
 
 

@@ -29,13 +29,13 @@ from bench.records.workload import STAGES
 def count(runs: Iterable[Run], counted: Iterable[str]) -> Counts:
     """Count runs by status; ok runs whose id is not in ``counted`` are superseded."""
     ids = set(counted)
-    found = list(runs)
+    all_runs = list(runs)
     number = {
-        status: sum(run.status == status for run in found)
+        status: sum(run.status == status for run in all_runs)
         for status in ("failed", "timeout", "skipped")
     }
-    fresh = sum(run.status == "ok" and run.run in ids for run in found)
-    stale = sum(run.status == "ok" and run.run not in ids for run in found)
+    fresh = sum(run.status == "ok" and run.run in ids for run in all_runs)
+    stale = sum(run.status == "ok" and run.run not in ids for run in all_runs)
     return Counts(ok=fresh, superseded=stale, **number)
 
 
@@ -57,7 +57,7 @@ def stage_seconds(run: Run) -> dict[str, float]:
     numbers = range(max(1, run.warmups), len(run.passes)) or range(min(1, len(run.passes)))
     if not run.passes:
         numbers = range(1)
-    found: dict[str, list[float]] = {}
+    by_stage: dict[str, list[float]] = {}
     for number in numbers:
         walls: dict[str, float] = {}
         for stage in run.stages:
@@ -66,8 +66,8 @@ def stage_seconds(run: Run) -> dict[str, float]:
         if walls and number < len(run.passes):
             walls["other"] = max(0.0, run.passes[number] - sum(walls.values()))
         for name, wall in walls.items():
-            found.setdefault(name, []).append(wall)
-    return {name: median(values) for name, values in found.items()}
+            by_stage.setdefault(name, []).append(wall)
+    return {name: median(values) for name, values in by_stage.items()}
 
 
 def _shares(rows: Sequence[dict[str, float]], order: Sequence[str]) -> tuple[Share, ...]:
@@ -95,7 +95,7 @@ def cell(
 ) -> CellSummary:
     """Summarize one point of the study: all its ``runs``, of which ``counted`` make the figures."""
     first = runs[0].cell
-    found = [(run, headline(run, metric)) for run in counted]
+    heads = [(run, headline(run, metric)) for run in counted]
     values = run_values(counted, metric)
     numbers = [value.value for value in values]
     metered = [run for run in counted if run.worker_cpu is not None]
@@ -111,7 +111,7 @@ def cell(
         factors=first.factors,
         counts=count(runs, [run.run for run in counted]),
         metric=metric,
-        which="; ".join(sorted({head.which for _, head in found if head is not None})),
+        which="; ".join(sorted({head.which for _, head in heads if head is not None})),
         value=middle(numbers, metric, level),
         cv=variation(numbers),
         cold=median(cold) if cold else None,
@@ -131,10 +131,10 @@ def middle(values: Sequence[float], metric: MetricRule, level: float = LEVEL) ->
     """Return the middle of runs' numbers; None without any, and where one is a time of 0 s."""
     if metric.is_time and any(value <= 0 for value in values):
         return None
-    found = estimate(values, level)
-    if found is None:
+    interval = estimate(values, level)
+    if interval is None:
         return None
-    return msgspec.structs.replace(found, method=metric.method(found.method))
+    return msgspec.structs.replace(interval, method=metric.method(interval.method))
 
 
 def _note(

@@ -19,8 +19,10 @@ from bench.records.values import Scalar
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the reader asks for: the ``level`` (0..1) of all intervals, and the names of
-    differences between compared runs that are accepted.
+    """The reader's terms for an analysis.
+
+    ``level`` (0..1) is that of all intervals; ``allow`` names the differences between compared
+    runs that the reader accepts.
     """
 
     allow: Collection[str] = ()

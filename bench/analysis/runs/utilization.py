@@ -37,7 +37,7 @@ def utilizations(
         for line in lines
         if (run := of_curve(line)) is not None and run.run in samples
     ]
-    return tuple(one for one in drawn if one.series)
+    return tuple(curve for curve in drawn if curve.series)
 
 
 def utilization(
@@ -76,7 +76,7 @@ def _scopes(columns: Columns, names: Sequence[str]) -> dict[str, list[Row]]:
         if t is not None:
             values = tuple(_at(columns.get(name), i) for name in names)
             rows.setdefault(str(scope), []).append((t, values))
-    return {scope: sorted(found, key=lambda row: row[0]) for scope, found in rows.items()}
+    return {scope: sorted(scope_rows, key=lambda row: row[0]) for scope, scope_rows in rows.items()}
 
 
 def _start(scopes: Mapping[str, Sequence[Row]]) -> float:
@@ -135,8 +135,8 @@ def _mean(values: Sequence[tuple[float | None, float]]) -> float | None:
 
     Where nothing has a weight (the first sample alone), all weigh the same.
     """
-    known = [(value, weight) for value, weight in values if value is not None]
-    total = sum(weight for _, weight in known)
+    given = [(value, weight) for value, weight in values if value is not None]
+    total = sum(weight for _, weight in given)
     if total > 0:
-        return sum(value * weight for value, weight in known) / total
-    return sum(value for value, _ in known) / len(known) if known else None
+        return sum(value * weight for value, weight in given) / total
+    return sum(value for value, _ in given) / len(given) if given else None

@@ -13,8 +13,10 @@ from bench.records.values import Scalar
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell as a point of its curve; ``ideal`` is the value of perfect scaling from the first
-    point that has one, for metrics that scale with the workers; ``speedup`` above 1 is better.
+    """A cell as a point of its curve.
+
+    ``ideal`` is the value of perfect scaling from the first point that has one, for metrics that
+    scale with the workers; ``speedup`` above 1 is better.
     """
 
     cell: CellSummary

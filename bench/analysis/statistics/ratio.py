@@ -13,17 +13,17 @@ PAIRED = "ratio of geometric means, paired t on log ratios within blocks"
 WELCH = "ratio of geometric means, Welch t on log times"
 
 
-def ratio(over: Sequence[float], under: Sequence[float], level: float = LEVEL) -> Interval | None:
-    """Return geometric mean of ``over`` / that of ``under`` (positive values) with an interval.
+def ratio(over: Sequence[float], base: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Return geometric mean of ``over`` / that of ``base`` (positive values) with an interval.
 
     None without positive values on both sides; without an interval where a side has one run only.
     Source: Welch, "The generalization of Student's problem when several different population
     variances are involved", Biometrika 34 (1947) 28-35, on the difference of mean logs, with the
     degrees of freedom of Satterthwaite, Biometrics Bulletin 2 (1946) 110-114, equation 17.
     """
-    if not over or not under or min(*over, *under) <= 0:
+    if not over or not base or min(*over, *base) <= 0:
         return None
-    a, b = [math.log(x) for x in over], [math.log(x) for x in under]
+    a, b = [math.log(x) for x in over], [math.log(x) for x in base]
     centre, n = fmean(a) - fmean(b), min(len(a), len(b))
     if n < 2:
         return Interval(

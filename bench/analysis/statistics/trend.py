@@ -45,7 +45,9 @@ def trend(scope: str, groups: Iterable[Sequence[Point]]) -> Trend | None:
     z = (score - (score > 0) + (score < 0)) / math.sqrt(spread)
     p = math.erfc(abs(z) / math.sqrt(2))
     change = math.expm1(median(slopes) * (max(positions) - min(positions)))
-    return Trend(scope=scope, p=p, change=change, found=p < ALPHA, n=len(positions), method=METHOD)
+    return Trend(
+        scope=scope, p=p, change=change, significant=p < ALPHA, n=len(positions), method=METHOD
+    )
 
 
 def _variance(values: Sequence[float]) -> float:

@@ -6,8 +6,10 @@ import msgspec
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """An estimate with its confidence interval; ``low``, ``high`` and ``level`` are None where
-    there are too few runs for one. ``level`` is the level attained (0..1).
+    """An estimate with its confidence interval.
+
+    ``low``, ``high`` and ``level`` are None where there are too few runs for an interval.
+    ``level`` is the level attained (0..1).
     """
 
     mid: float
@@ -20,14 +22,16 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether values rise or fall with their order: ``p`` of the test, ``change`` from the first to
-    the last as a share (0.1 = 10 % more), ``n`` values; ``scope`` is an environment or a cell.
+    """Whether values rise or fall with their order.
+
+    ``p`` is that of the test, ``change`` goes from the first to the last of ``n`` values as a
+    share (0.1 = 10 % more), and ``scope`` is an environment or a cell.
     """
 
     scope: str
     p: float
     change: float
-    found: bool
+    significant: bool
     n: int
     method: str
 
@@ -40,8 +44,9 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """The smallest ``change`` for the worse (0.1: 10 % more) that so many ``repeats`` of two cells
-    detect with ``power`` at level ``alpha``.
+    """The smallest change for the worse that so many ``repeats`` of two cells detect.
+
+    They detect a ``change`` (0.1: 10 % more) with ``power`` at level ``alpha``.
     """
 
     change: float

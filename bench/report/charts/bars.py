@@ -31,7 +31,7 @@ def stacked(bars: Sequence[Bar], label: str) -> Canvas | None:
     if not bars:
         return None
     names = list(dict.fromkeys(name for bar in bars for name in bar.parts))
-    groups = {bar.label: [one for one in bars if one.label == bar.label] for bar in bars}
+    groups = {bar.label: [other for other in bars if other.label == bar.label] for bar in bars}
     heights = [len(group) + 0.9 for group in groups.values()]
     figure = style.canvas(8.6, 0.9 + 0.36 * sum(heights))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]

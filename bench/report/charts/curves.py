@@ -40,12 +40,15 @@ def intervals(
     factor: float = 1.0,
 ) -> None:
     """Draw vertical bars for the intervals that exist."""
-    for x, one in zip(xs, estimates, strict=True):
-        if one is not None and one.low is not None and one.high is not None:
-            below, above = factor * (one.mid - one.low), factor * (one.high - one.mid)
+    for x, interval in zip(xs, estimates, strict=True):
+        if interval is not None and interval.low is not None and interval.high is not None:
+            below, above = (
+                factor * (interval.mid - interval.low),
+                factor * (interval.high - interval.mid),
+            )
             axis.errorbar(
                 [x],
-                [factor * one.mid],
+                [factor * interval.mid],
                 yerr=[[max(0.0, below)], [max(0.0, above)]],
                 color=colour,
                 capsize=4,

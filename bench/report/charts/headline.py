@@ -28,10 +28,10 @@ def headline(curves: Sequence[Curve], label: str) -> Canvas | None:
     if not curves:
         return None
     tops = [max(abs(p.cell.value.mid) for p in c.points if p.cell.value) for c in curves]
-    one = len(curves) <= TOGETHER and max(tops) <= FAR_APART * min(tops)
+    together = len(curves) <= TOGETHER and max(tops) <= FAR_APART * min(tops)
     lowest = min(run.value for c in curves for p in c.points for run in p.cell.runs)
-    groups = [curves] if one else [[curve] for curve in curves[:MOST_PANELS]]
-    figure, axes = _grid(len(groups), 3.4, wide=one)
+    groups = [curves] if together else [[curve] for curve in curves[:MOST_PANELS]]
+    figure, axes = _grid(len(groups), 3.4, wide=together)
     dots = sum(len(p.cell.runs) for curve in curves for p in curve.points)
     for axis, group in zip(axes, groups, strict=True):
         for curve in group:

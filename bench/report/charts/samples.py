@@ -25,30 +25,30 @@ def utilization(runs: Sequence[Utilization]) -> Canvas | None:
         return None
     figure = style.canvas(8.6, 0.5 + 2.3 * len(rows))
     axes = figure.subplots(len(rows), 2, squeeze=False)
-    for (left, right), one in zip(axes, rows, strict=True):
-        for number, series in enumerate(one.series[:TOGETHER]):
+    for (left, right), run in zip(axes, rows, strict=True):
+        for number, series in enumerate(run.series[:TOGETHER]):
             colour = style.SERIES[number]
             _line(left, series, series.cpu, 1.0, colour, mean=True)
             _line(right, series, series.memory, 2.0**30, colour)
-        left.set_title(f"{one.label}, {plural(one.workers, 'worker')}")
+        left.set_title(f"{run.label}, {plural(run.workers, 'worker')}")
         _over_time((left, "CPU (cores in use)"), (right, "memory in use (GiB)"))
     return figure
 
 
 def gpus(runs: Sequence[Utilization]) -> Canvas | None:
     """Draw busy time (%), memory (GiB) and power (W) of GPUs, a row a curve, a line a GPU."""
-    rows = [one for one in runs if one.gpus][:MOST_PANELS]
+    rows = [run for run in runs if run.gpus][:MOST_PANELS]
     if not rows:
         return None
     figure = style.canvas(8.6, 0.5 + 2.3 * len(rows))
     axes = figure.subplots(len(rows), 3, squeeze=False)
-    for (left, middle, right), one in zip(axes, rows, strict=True):
-        for number, gpu in enumerate(one.gpus[:TOGETHER]):
+    for (left, middle, right), run in zip(axes, rows, strict=True):
+        for number, gpu in enumerate(run.gpus[:TOGETHER]):
             colour = style.SERIES[number]
             _line(left, gpu, gpu.utilization, 0.01, colour)
             _line(middle, gpu, gpu.memory, 2.0**30, colour)
             _line(right, gpu, gpu.power, 1.0, colour)
-        left.set_title(f"{one.label}, {plural(one.workers, 'worker')}")
+        left.set_title(f"{run.label}, {plural(run.workers, 'worker')}")
         _over_time((left, "GPU busy (%)"), (middle, "GPU memory (GiB)"), (right, "power (W)"))
     return figure
 

@@ -53,8 +53,8 @@ def _scaling_line(axis: Axes, curve: Curve, number: int, aside: float, name: str
     """Draw one curve's speed-up, or its efficiency in percent."""
     colour, marker = look(number)
     factor = 100.0 if name == "efficiency" else 1.0
-    found = [(point.cell.workers, getattr(point, name)) for point in curve.points]
-    points = [(workers, value) for workers, value in found if value is not None]
+    pairs = [(point.cell.workers, getattr(point, name)) for point in curve.points]
+    points = [(workers, value) for workers, value in pairs if value is not None]
     xs = [math.log2(workers) + aside for workers, _ in points]
     mids = [factor * value.mid for _, value in points]
     axis.plot(xs, mids, "-", color=colour, marker=marker, markersize=6, label=curve.label)

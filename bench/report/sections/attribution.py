@@ -81,13 +81,14 @@ def notes(curves: Sequence[Losses]) -> list[str]:
 
 
 def _loss(label: str, point: LossPoint) -> str:
-    found = point.attribution
+    attribution = point.attribution
     cell = format.cell_label(label, point.workers)
     if not point.gap:
-        named = _named(found.parts, found.wall, "")
-        return f"{cell}: {format.seconds(found.wall)} went to {named}."
+        named = _named(attribution.parts, attribution.wall, "")
+        return f"{cell}: {format.seconds(attribution.wall)} went to {named}."
     beyond = sum(part.seconds for part in point.gap)
-    ideal = f"{cell}: {format.seconds(found.wall)}, ideal {format.seconds(found.wall - beyond)}"
+    wall = attribution.wall
+    ideal = f"{cell}: {format.seconds(wall)}, ideal {format.seconds(wall - beyond)}"
     if beyond <= 0:
         return f"{ideal}: nothing was lost."
     return f"{ideal}; the {format.seconds(beyond)} between: {_named(point.gap, beyond, '+')}."

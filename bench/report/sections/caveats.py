@@ -37,40 +37,40 @@ class Caveats(Section):
 
 def sentences(analysis: StudyAnalysis) -> list[str]:
     """Return one sentence for each doubt that the tests found; none where they found none."""
-    found = [_drift(trend) for trend in analysis.trends if trend.found]
+    texts = [_drift(trend) for trend in analysis.trends if trend.significant]
     for cell in (point.cell for point in analysis.scaling.points):
         label = format.cell_label(cell.label, cell.workers)
-        if cell.warmup is not None and cell.warmup.found:
-            found.append(_warmup(label, cell.warmup))
-        found += [f"{label}: {doubt.kind}, run {doubt.run}: {doubt.text}." for doubt in cell.doubts]
-    return found
+        if cell.warmup is not None and cell.warmup.significant:
+            texts.append(_warmup(label, cell.warmup))
+        texts += [f"{label}: {doubt.kind}, run {doubt.run}: {doubt.text}." for doubt in cell.doubts]
+    return texts
 
 
 def tested(analysis: StudyAnalysis) -> str:
     """Return which tests were made and what the one over the order of runs gave."""
     parts = [
-        f"drift on {one.scope}: {_change(one)} from the first run to the last, "
-        f"p = {format.number(one.p, 2)} ({one.method}, {one.n} runs)"
-        for one in analysis.trends
+        f"drift on {trend.scope}: {_change(trend)} from the first run to the last, "
+        f"p = {format.number(trend.p, 2)} ({trend.method}, {trend.n} runs)"
+        for trend in analysis.trends
     ] or ["drift: too few runs to test"]
     parts.append("outliers: modified z, from 5 runs on; marked, never dropped")
     return f"{'; '.join(parts)}."
 
 
-def _drift(one: Trend) -> str:
+def _drift(trend: Trend) -> str:
     return (
-        f"Drift on {one.scope}: times changed by {_change(one)} from the first run to the last "
-        f"(p = {format.number(one.p, 2)}); comparisons within blocks do not suffer, others may."
+        f"Drift on {trend.scope}: times changed by {_change(trend)} from the first run to the last "
+        f"(p = {format.number(trend.p, 2)}); comparisons within blocks do not suffer, others may."
     )
 
 
-def _warmup(label: str, one: Trend) -> str:
-    advice = "raise `warmups`" if one.change < 0 else "something builds up from pass to pass"
+def _warmup(label: str, trend: Trend) -> str:
+    advice = "raise `warmups`" if trend.change < 0 else "something builds up from pass to pass"
     return (
-        f"{label}: passes after the warm-ups still change by {_change(one)} from the first to the "
-        f"last (p = {format.number(one.p, 2)}); {advice}."
+        f"{label}: passes after the warm-ups still change by {_change(trend)} from the first to "
+        f"the last (p = {format.number(trend.p, 2)}); {advice}."
     )
 
 
-def _change(one: Trend) -> str:
-    return ("+" if one.change > 0 else "") + format.percent(one.change)
+def _change(trend: Trend) -> str:
+    return ("+" if trend.change > 0 else "") + format.percent(trend.change)

@@ -19,35 +19,37 @@ class Comparison(Section):
 
     def answer(self, analysis: StudyAnalysis) -> Iterable[str]:
         """Return one sentence for each pair of comparable curves and worker count."""
-        return [_ratio(one) for one in analysis.comparison.ratios]
+        return [_ratio(ratio) for ratio in analysis.comparison.ratios]
 
     def html(self, analysis: StudyAnalysis, figures: Sequence[Figure]) -> str:
         """Return nothing."""
         return ""
 
 
-def _ratio(one: Ratio) -> str:
+def _ratio(ratio: Ratio) -> str:
     """Return "At 2 workers, b is 5.13 times as fast as a (95 % interval ...)", the faster first."""
-    if not one.metric.is_time:
-        return _other(one)
-    if one.ratio.mid < 1:
-        faster, slower, speed = one.right, one.left, reciprocal(one.ratio)
+    if not ratio.metric.is_time:
+        return _other(ratio)
+    if ratio.ratio.mid < 1:
+        faster, slower, speed = ratio.right, ratio.left, reciprocal(ratio.ratio)
     else:
-        faster, slower, speed = one.left, one.right, one.ratio
+        faster, slower, speed = ratio.left, ratio.right, ratio.ratio
     doubt = "" if decided(speed) else "; which of them is faster is undecided"
     return (
-        f"At {format.workers(one.workers)}, {faster} is {format.times_as_fast(speed, slower)}"
-        f"{doubt}{format.accepted(one.accepted)}."
+        f"At {format.workers(ratio.workers)}, {faster} is {format.times_as_fast(speed, slower)}"
+        f"{doubt}{format.accepted(ratio.accepted)}."
     )
 
 
-def _other(one: Ratio) -> str:
+def _other(ratio: Ratio) -> str:
     """Return "At 2 workers, b has 1.3 times the throughput of a (...; higher is better)"."""
-    where = f"At {format.workers(one.workers)}, "
-    if one.metric.direction is None:
-        ends = f"{format.format_estimate(one.ratio)} times the {one.metric.name} of {one.left}"
-        return f"{where}{one.right} has {ends} ({format.level(one.ratio)})."
-    gain = one.ratio if one.metric.direction == "higher" else reciprocal(one.ratio)
+    where = f"At {format.workers(ratio.workers)}, "
+    if ratio.metric.direction is None:
+        ends = (
+            f"{format.format_estimate(ratio.ratio)} times the {ratio.metric.name} of {ratio.left}"
+        )
+        return f"{where}{ratio.right} has {ends} ({format.level(ratio.ratio)})."
+    gain = ratio.ratio if ratio.metric.direction == "higher" else reciprocal(ratio.ratio)
     doubt = "" if decided(gain) else "; which of them is better is undecided"
-    text = format.beside(gain, one.left, one.metric)
-    return f"{where}{one.right} has {text}{doubt}{format.accepted(one.accepted)}."
+    text = format.beside(gain, ratio.left, ratio.metric)
+    return f"{where}{ratio.right} has {text}{doubt}{format.accepted(ratio.accepted)}."

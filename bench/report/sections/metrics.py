@@ -70,8 +70,9 @@ def _shown(rows: Sequence[MetricRow]) -> list[MetricRow]:
 def _missing(analysis: StudyAnalysis) -> list[str]:
     """Return a sentence for each curve some of whose declared metrics nobody reported."""
     return [
-        f"{one.label}: declared and not reported by any run that counts: {', '.join(one.names)}."
-        for one in analysis.unreported
+        f"{curve.label}: declared and not reported by any run that counts: "
+        f"{', '.join(curve.names)}."
+        for curve in analysis.unreported
     ]
 
 

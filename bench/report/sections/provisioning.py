@@ -25,15 +25,20 @@ class Provisioning(Section):
 
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Return the sentences."""
-        return {"sentences": [provision_sentence(one) for one in analysis.provisioning]}
+        return {"sentences": [provision_sentence(provision) for provision in analysis.provisioning]}
 
     def markdown(self, analysis: StudyAnalysis, figures: Sequence[Figure]) -> Iterable[str]:
         """Return the sentences as a list."""
-        return [bullets(provision_sentence(one) for one in analysis.provisioning)]
+        return [bullets(provision_sentence(provision) for provision in analysis.provisioning)]
 
 
-def provision_sentence(one: ProvisionTimes) -> str:
+def provision_sentence(provision: ProvisionTimes) -> str:
     """Return how long an environment's machines took to be made, in a sentence."""
-    what = f"{one.kind} {'clone' if one.count == 1 else 'clones'}" if one.kind else "made"
-    times = f"{seconds(one.median)} each (median), {seconds(one.longest)} at most"
-    return f"{one.environment}, to provision: {plural(one.count, 'machine')}, {what}, {times}."
+    what = (
+        f"{provision.kind} {'clone' if provision.count == 1 else 'clones'}"
+        if provision.kind
+        else "made"
+    )
+    times = f"{seconds(provision.median)} each (median), {seconds(provision.longest)} at most"
+    machines = plural(provision.count, "machine")
+    return f"{provision.environment}, to provision: {machines}, {what}, {times}."

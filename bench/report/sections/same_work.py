@@ -76,7 +76,9 @@ class SameWork(Section):
         yield safe(equality(verdicts))
         if verdicts:
             yield table(Table(columns=VERDICTS, rows=verdicts))
-        yield bullets(f"{compared(one)}: {note}" for one in verdicts for note in one.notes)
+        yield bullets(
+            f"{compared(verdict)}: {note}" for verdict in verdicts for note in verdict.notes
+        )
 
 
 def _allowed(difference: Difference) -> str:
@@ -93,9 +95,9 @@ def equality(verdicts: Sequence[Verdict]) -> str:
     """Return the verdict on equality in one sentence."""
     if not verdicts:
         return "There is nothing to compare yet."
-    no = sum(one.comparable is False for one in verdicts)
-    unknown = sum(one.comparable is None for one in verdicts)
-    names = dict.fromkeys(name for one in verdicts for name in one.accepted)
+    no = sum(verdict.comparable is False for verdict in verdicts)
+    unknown = sum(verdict.comparable is None for verdict in verdicts)
+    names = dict.fromkeys(name for verdict in verdicts for name in verdict.accepted)
     accepted = format.accepted(list(names))
     if no:
         text = f"Not comparable: {no} of {len(verdicts)} comparisons are not of the same work"

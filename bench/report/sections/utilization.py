@@ -45,7 +45,7 @@ class Utilization(Section):
         """Return the runs, and how often they were sampled."""
         return {
             "runs": [
-                (one.run, f" ({sampling_rate(one.sampling)})" if one.sampling else "")
-                for one in analysis.utilization
+                (run.run, f" ({sampling_rate(run.sampling)})" if run.sampling else "")
+                for run in analysis.utilization
             ]
         }
