@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import StudyError, UserError
+from bench.errors import StudyError, UserError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.contracts import Finding
     from bench.records.study import Cell, Study
     from bench.store.folder import Store
+    from bench.store.reader import Results
 
 SCHEMA = 1
 
@@ -33,6 +34,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 WhereOption = Annotated[
     list[str] | None,
     typer.Option("--where", metavar="PATH=VALUE", help="Only cells with this value; repeatable."),
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME", help="Another headline than the study's metric."),
 ]
 RESULTS = Path("results")
 
@@ -95,6 +100,28 @@ def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
 
     wanted = conditions(where)
     return lambda cell: matches(cell, wanted)
+
+
+def chosen_metric(option: str | None, known: Results, study: Study | None = None) -> str:
+    """Return the headline: the option, else the study's, else the latest session's study's.
+
+    UserError for an option that the results (or, before there are any, the study) do not know.
+    """
+    from bench.analysis.runs.metrics import names
+    from bench.records.metrics import TIME
+
+    latest = known.latest.study if known.latest is not None else None
+    stated = study or latest
+    if option is None:
+        return TIME if stated is None else stated.metric
+    allowed = names(known.runs, known.bundles)
+    if option not in allowed and known.runs:
+        near = nearest(option, allowed)
+        raise UserError(
+            f"--metric {option}: no such metric in the results; allowed: {', '.join(allowed)}",
+            remedy=near,
+        )
+    return option
 
 
 def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] = ()) -> None:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.cli.common import (
     RESULTS,
     JsonOption,
+    MetricOption,
     OptionalStudy,
     ResultsOption,
     WhereOption,
     cell_filter,
+    chosen_metric,
     console,
     print_json,
     with_results,
 )
 
 if TYPE_CHECKING:
+    from bench.analysis.runs.types import Headline
     from bench.records.results import Run
+    from bench.store.reader import Results
 
 
 def list_(
     study: OptionalStudy = None,
     results: ResultsOption = RESULTS,
     where: WhereOption = None,
+    metric: MetricOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the workloads, environment kinds and studies with results; or a study's runs."""
@@ -34,10 +39,12 @@ def list_(
     known = with_results(study, results).read()
     chosen = cell_filter(where)
     runs = [run for run in known.runs if chosen(run.cell)]
+    heads = _headlines(runs, chosen_metric(metric, known), known) if metric else {}
     if json:
-        print_json("list", study, {"runs": runs, "warnings": known.warnings})
+        data: dict[str, object] = {"runs": runs, "warnings": known.warnings}
+        print_json("list", study, {**data, **({"headlines": heads} if metric else {})})
         return
-    _runs(runs)
+    _runs(runs, metric, heads)
     for text in known.warnings:
         console(stderr=True).print(f"warning: {text}", markup=False)
 
@@ -64,12 +71,27 @@ def _overview(results: ResultsOption, json: bool) -> None:
     out.print(f"studies with results: {', '.join(sorted(set(studies))) or 'none yet'}")
 
 
-def _runs(runs: Sequence[Run]) -> None:
+def _headlines(runs: Sequence[Run], metric: str, known: Results) -> dict[str, Headline]:
+    """Return the number of a metric of each run that reports it, by run."""
+    from bench.analysis.runs.headline import headline
+    from bench.analysis.runs.metrics import rule_for
+
+    numbers = {run.run: headline(run, rule_for(metric, [run], known.bundles)) for run in runs}
+    return {run: number for run, number in numbers.items() if number is not None}
+
+
+def _runs(runs: Sequence[Run], metric: str | None, heads: Mapping[str, Headline]) -> None:
     from rich.table import Table
 
-    table = Table("run", "workload", "environment", "workers", "repeat", "status", "work s", "why")
+    from bench.report import metric_words
+
+    value = metric or "work s"
+    table = Table("run", "workload", "environment", "workers", "repeat", "status", value, "why")
     for run in runs:
-        work = run.phases.get("work")
+        work, head = run.phases.get("work"), heads.get(run.run)
+        shown = "" if work is None else f"{work:.2f}"
+        if metric is not None:
+            shown = "" if head is None else metric_words.value(head.value, head.unit)
         row = (
             run.run,
             run.cell.workload,
@@ -77,7 +99,7 @@ def _runs(runs: Sequence[Run]) -> None:
             str(run.cell.workers),
             str(run.cell.repeat),
             run.status,
-            "" if work is None else f"{work:.2f}",
+            shown,
             run.reason,
         )
         table.add_row(*row)

@@ -10,10 +10,12 @@ import typer
 from bench.cli.common import (
     RESULTS,
     JsonOption,
+    MetricOption,
     ResultsOption,
     StudyArgument,
     WhereOption,
     cell_filter,
+    chosen_metric,
     console,
     load_study,
     print_json,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bench.records.results import Run
     from bench.records.study import Cell
     from bench.runner import PreparedStudy
+    from bench.store.reader import Results
 
 
 def plan(
@@ -35,6 +38,7 @@ def plan(
     results: ResultsOption = RESULTS,
     where: WhereOption = None,
     new: Annotated[bool, typer.Option("--new", help="As if nothing had been run.")] = False,
+    metric: MetricOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show cells, order, estimated time, what the repeats can detect and what would be created."""
@@ -53,11 +57,13 @@ def plan(
     cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
     seconds = Estimate(known.runs).seconds(c for c in left if not fixed.reason_to_skip(c))
-    effects = _effects(fixed, known.runs)
+    headline = chosen_metric(metric, known, prepared.study)
+    effects = _effects(fixed, known, headline)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
         data = {"cells": rows, "left": len(left), "seconds": seconds}
         data["unplanned"] = prepared.study.unplanned
+        data["metric"] = headline
         data["detectable"] = effects
         data["creates"] = _created(prepared)
         data["sampling"] = prepared.study.sampling
@@ -68,27 +74,34 @@ def plan(
         print_json("plan", prepared.study.name, data, prepared.findings)
     else:
         _print(prepared, fixed, index, cells, left, seconds, runs)
-        _print_precision(fixed, index, effects)
+        _print_precision(fixed, index, effects, headline)
     prepared.raise_if_unfit()
 
 
-def _effects(fixed: Fixed, runs: Sequence[Run]) -> list[Effect]:
-    """The smallest effect that the repeats detect; by width, that of the fewest and of the most."""
-    from bench.analysis.runs.summary import headline
+def _effects(fixed: Fixed, known: Results, metric: str) -> list[Effect]:
+    """The smallest effect that the repeats detect; by width, that of the fewest and of the most.
+
+    It is of positive values only: the test is on logs.
+    """
+    from bench.analysis.runs.headline import headline
+    from bench.analysis.runs.metrics import rule_for
     from bench.analysis.statistics import power
 
+    bundles = {**known.bundles, **fixed.bundles}
     groups: dict[tuple[str, str], list[float]] = {}
-    for run in runs:
-        head = headline(run)
-        if head is not None and head.seconds > 0:
-            groups.setdefault((run.cell.series, run.session), []).append(head.seconds)
+    for run in known.runs:
+        head = headline(run, rule_for(metric, [run], bundles))
+        if head is not None and head.value > 0:
+            groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
+    fall = rule_for(metric, known.runs, bundles).direction == "higher"
     repeats = sorted({fixed.min_repeats, fixed.study.repeats})
-    found = [power.detectable(number, noise) for number in repeats]
+    found = [power.detectable(number, noise, fall=fall) for number in repeats]
     return [effect for effect in found if effect is not None]
 
 
-def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> None:
+def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect], metric: str) -> None:
+    from bench.records.metrics import TIME
     from bench.units import format_duration
 
     out, study = console(), fixed.study
@@ -102,11 +115,12 @@ def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> N
         out.print(f"still wide: {one.describe()}", markup=False)
     if not effects:
         out.print("smallest effect: none, one repeat has no interval")
+    of = "" if metric == TIME else f" of {metric}"
     for effect in effects:
         noise = effect.noise
         basis = f"seen in {noise.runs} runs" if noise.runs else "a guess until the first runs"
         out.print(
-            f"smallest effect: {effect.repeats} repeats detect a change of {effect.change:.0%} "
+            f"smallest effect: {effect.repeats} repeats detect a change{of} of {effect.change:.0%} "
             f"with power {effect.power:g} at level {effect.alpha:g}; "
             f"noise {noise.sd:.1%} ({basis})"
         )

@@ -11,10 +11,12 @@ import typer
 from bench.cli.common import (
     RESULTS,
     JsonOption,
+    MetricOption,
     ResultsOption,
     StudyArgument,
     WhereOption,
     cell_filter,
+    chosen_metric,
     console,
     load_study,
     print_json,
@@ -25,9 +27,12 @@ from bench.cli.watch import follow
 from bench.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from bench.analysis.runs.relabel import Planned
     from bench.analysis.study_types import StudyAnalysis
     from bench.records.results import Run
+    from bench.records.study import Study
     from bench.store.folder import Store
+    from bench.store.reader import Results
 
 Samples = dict[str, dict[str, list[object]]]
 
@@ -39,6 +44,7 @@ def report(
         Path | None, typer.Option("--out", help="Folder of the page; default reports/STUDY.")
     ] = None,
     where: WhereOption = None,
+    metric: MetricOption = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,7 +67,7 @@ def report(
     folder = out or Path("reports") / store.root.name
 
     def analysed() -> StudyAnalysis:
-        found = analysis_of(store, study, where, allow or ())
+        found = analysis_of(store, study, where, allow or (), metric)
         _known(allow or (), found)
         return found
 
@@ -84,11 +90,16 @@ def report(
 
 
 def analysis_of(
-    store: Store, study: str, where: list[str] | None, allow: Sequence[str] = ()
+    store: Store,
+    study: str,
+    where: list[str] | None,
+    allow: Sequence[str] = (),
+    metric: str | None = None,
 ) -> StudyAnalysis:
     """Read a store and analyse it; with a study file its cells tell what is of an earlier one.
 
-    ``allow`` names the differences that the reader accepts.
+    ``allow`` names the differences that the reader accepts, ``metric`` the headline (default: that
+    of the study). Runs of the study's cells take the labels that it gives them now.
     """
     from bench.analysis.runs import representatives
     from bench.analysis.runs.grouping import select
@@ -100,22 +111,47 @@ def analysis_of(
     known = store.read()
     for text in known.warnings:
         console(stderr=True).print(f"warning: {text}", markup=False)
+    file, planned = _planned(study, known.runs)
+    headline = chosen_metric(metric, known, file)
+    named = _with_labels(known, planned or {})
     chosen = cell_filter(where)
-    runs = [run for run in known.runs if chosen(run.cell)]
-    selection = select(known.cases, runs, _planned(study, where, known.runs))
+    selection = select(
+        named.cases,
+        [run for run in named.runs if chosen(run.cell)],
+        planned and {key for key, (cell, _) in planned.items() if chosen(cell)},
+        metric=headline,
+        bundles=known.bundles,
+    )
     drawn = [run.run for run in representatives.of_curves(selection.lines)]
     data = StudyRuns(
         selection=selection,
-        sessions=tuple(known.sessions.values()),
-        cases=known.cases,
+        sessions=tuple(named.sessions.values()),
+        cases=named.cases,
         machines=known.machines,
         samples=_samples(store, drawn, "samples"),
         gpus=_samples(store, drawn, "gpu"),
         attributions=attributions(store, representatives.of_cells(selection.lines)),
-        lives=known.lives,
+        lives=named.lives,
         limits={one.task: one.quality for one in known.bundles.values()},
     )
     return analyse(data, Terms(allow=allow))
+
+
+def _with_labels(known: Results, planned: Planned) -> Results:
+    """Return the results under the names that the study gives to its cells now."""
+    import msgspec
+
+    from bench.analysis.runs import relabel
+
+    runs = relabel.relabelled(known.runs, planned)
+    names = relabel.environments(known.runs, runs)
+    return msgspec.structs.replace(
+        known,
+        runs=runs,
+        cases={**known.cases, **{cell.case: case for cell, case in planned.values()}},
+        sessions={key: relabel.renamed_session(one, names) for key, one in known.sessions.items()},
+        lives={key: relabel.renamed_life(one, names) for key, one in known.lives.items()},
+    )
 
 
 def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
@@ -132,17 +168,18 @@ def _known(allow: Sequence[str], found: StudyAnalysis) -> None:
             )
 
 
-def _planned(study: str, where: list[str] | None, runs: Sequence[Run]) -> set[str] | None:
-    """The keys of the cells that the study calls for, where the study's file is at hand."""
+def _planned(study: str, runs: Sequence[Run]) -> tuple[Study | None, Planned | None]:
+    """Return the study of a file and the cells that it calls for; None without a file."""
     path = Path(study)
     if not path.is_file():
-        return None
+        return None, None
     from bench.plan.progress import Index
     from bench.runner import prepare
 
-    chosen = cell_filter(where)
     with prepare(load_study(path), path.parent) as prepared:
-        return {cell.key for cell in prepared.plan().planned(Index(runs)) if chosen(cell)}
+        plan = prepared.plan()
+        cells = plan.planned(Index(runs))
+        return prepared.study, {cell.key: (cell, plan.case(cell)) for cell in cells}
 
 
 def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
-from bench.analysis.runs.summary import headline
+from bench.analysis.runs.headline import headline
 from bench.analysis.statistics.interval import LEVEL, deviation, estimate, t_quantile
 from bench.plan.fixed import Fixed, WideInterval
 from bench.plan.progress import Index
+from bench.records.metrics import TIME
 from bench.records.study import LEAST_BLOCKS, Cell
 
 STOPPING_LEVEL = 0.99  # level of the interval that decides; the one that is reported has LEVEL
@@ -19,8 +21,9 @@ class Auto(Fixed):
     """Adds whole blocks until every cell's interval is within the study's ``width``.
 
     After 3 blocks, and after each further one, it looks at the runs of each plot's blocks so far.
-    When the 99 % interval of every cell (Student's t on log times) is within the width, high end
-    minus low end over the middle, it plans 3 blocks more and stops; ``repeats`` blocks are the
+    When the 99 % interval of every cell (Student's t on logs of the study's headline metric, on
+    plain values where one is not positive) is within the width, high end minus low end over the
+    middle, it plans 3 blocks more and stops; ``repeats`` blocks are the
     limit. Both margins are there because stopping at the first narrow interval stops where the
     spread looks smaller than it is: the 95 % intervals reported then held the truth in as few as
     90 % of simulated campaigns, with the stricter level alone in 91 %, with both in 93.5 to 96.5 %
@@ -50,15 +53,15 @@ class Auto(Fixed):
     def wide(self, index: Index) -> list[WideInterval]:
         """Return the cases with good runs whose reported interval is wider than the study wants."""
         found = []
-        for first, times in (one for plot in self.plots for one in _times(plot, index)):
-            interval = estimate(times, LEVEL)
+        for first, values in (one for plot in self.plots for one in self._values(plot, index)):
+            interval = estimate(values, LEVEL)
             if interval is None:
                 continue
             width = None
-            if interval.low is not None and interval.high is not None:
-                width = (interval.high - interval.low) / interval.mid
+            if interval.low is not None and interval.high is not None and interval.mid:
+                width = (interval.high - interval.low) / abs(interval.mid)
             if width is None or width > self._width:
-                found.append(WideInterval(cell=first, width=width, runs=len(times)))
+                found.append(WideInterval(cell=first, width=width, runs=len(values)))
         return found
 
     @property
@@ -88,32 +91,42 @@ class Auto(Fixed):
     def _narrow(self, blocks: Sequence[Sequence[Cell]], index: Index) -> bool:
         """Return whether these blocks alone make every interval narrow enough to stop."""
         return all(
-            width_of(times, STOPPING_LEVEL) <= self._width
-            for _, times in _times(blocks, index)
-            if times
+            width_of(values, STOPPING_LEVEL) <= self._width
+            for _, values in self._values(blocks, index)
+            if values
         )
 
+    def _values(
+        self, blocks: Sequence[Sequence[Cell]], index: Index
+    ) -> list[tuple[Cell, list[float]]]:
+        """Return each case's first cell with its good runs' headlines in these blocks.
 
-def width_of(seconds: Sequence[float], level: float) -> float:
+        A time of 0 s says nothing and is left out.
+        """
+        found: dict[str, tuple[Cell, list[float]]] = {}
+        for block in blocks:
+            for cell in block:
+                _, values = found.setdefault(cell.series, (cell, []))
+                run = index.run(cell)
+                head = None if run is None else headline(run, self.metric(run))
+                if head is not None and (head.value > 0 or self.study.metric != TIME):
+                    values.append(head.value)
+        return list(found.values())
+
+
+def width_of(values: Sequence[float], level: float) -> float:
     """Return the width of the t interval of the geometric mean over that mean; inf below 2 runs.
 
-    With half-width h on the log scale that is exp(h) - exp(-h).
+    With half-width h on the log scale that is exp(h) - exp(-h). Where a value is not positive it is
+    the width of the t interval of the mean over the mean's size; inf where that is 0.
     """
-    n = len(seconds)
+    n = len(values)
     if n < 2:
         return math.inf
-    spread = deviation([math.log(value) for value in seconds]) / math.sqrt(n)
-    return 2 * math.sinh(t_quantile(0.5 + level / 2, n - 1) * spread)
-
-
-def _times(blocks: Sequence[Sequence[Cell]], index: Index) -> list[tuple[Cell, list[float]]]:
-    """Return each case's first cell with the times (s) of its good runs in these blocks."""
-    found: dict[str, tuple[Cell, list[float]]] = {}
-    for block in blocks:
-        for cell in block:
-            _, times = found.setdefault(cell.series, (cell, []))
-            run = index.run(cell)
-            head = None if run is None else headline(run)
-            if head is not None and head.seconds > 0:
-                times.append(head.seconds)
-    return list(found.values())
+    positive = min(values) > 0
+    numbers = [math.log(value) for value in values] if positive else values
+    half = t_quantile(0.5 + level / 2, n - 1) * deviation(numbers) / math.sqrt(n)
+    if positive:
+        return 2 * math.sinh(half)
+    middle = abs(fmean(values))
+    return 2 * half / middle if middle else math.inf

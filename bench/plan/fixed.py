@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bench.analysis.runs.metrics import MetricRule, rule_for
 from bench.errors import StudyError
 from bench.plan.order import plots
 from bench.plan.progress import Index
 from bench.records import identity
+from bench.records.results import Bundle, Run
 from bench.records.study import Case, Cell, Study
 
 
@@ -40,14 +42,17 @@ class Fixed:
         *,
         skipped: Mapping[int, str] | None = None,
         retry: Index | None = None,
+        bundles: Mapping[str, Bundle] | None = None,
     ) -> None:
         """Lay out the cells of a study whose cases are resolved.
 
         ``skipped`` maps a case's position in the study to the reason why it cannot run here. With
-        ``retry`` the cells that failed in it get one more attempt each. ``cells`` are all that
+        ``retry`` the cells that failed in it get one more attempt each. ``bundles`` (by digest)
+        declare the study's headline metric. ``cells`` are all that
         the plan may run, ``plots`` the same by plot and block.
         """
         self.study = study
+        self.bundles = bundles or {}
         self._cases: dict[str, Case] = {}
         self._allowed: dict[str, int] = {}
         self._skipped: dict[str, str] = {}
@@ -95,6 +100,10 @@ class Fixed:
     def reason_to_skip(self, cell: Cell) -> str:
         """Return why a cell cannot run here, or an empty string."""
         return self._skipped.get(cell.key, "")
+
+    def metric(self, run: Run) -> MetricRule:
+        """Return how the study's headline metric is read of a run."""
+        return rule_for(self.study.metric, [run], self.bundles)
 
     def planned(self, index: Index, session: str = "") -> list[Cell]:
         """Return the cells that are to run as far as the runs so far decide it, done or not."""

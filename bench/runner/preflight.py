@@ -60,7 +60,8 @@ class PreparedStudy(msgspec.Struct, kw_only=True):
     def plan(self, *, retry: Index | None = None) -> Fixed:
         """Return the plan of the study on these environments."""
         kind = Fixed if self.study.width is None else Auto
-        return kind(self.study, skipped=self.skipped, retry=retry)
+        bundles = {one.bundle.digest: one.bundle for one in self.workloads.values()}
+        return kind(self.study, skipped=self.skipped, retry=retry, bundles=bundles)
 
     def job(self, case: Case, run: str) -> Job:
         """Return the job of a case for the run of this id."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypedDict
 
-from bench.errors import StudyError
+from bench.errors import StudyError, nearest
+from bench.records.metrics import TIME
 from bench.records.study import SAMPLING, Study
 from bench.study import values
 from bench.study.environments import DEFAULTS, Kinds, environments
@@ -18,7 +19,8 @@ from bench.study.files import read_toml, shared
 from bench.study.repetition import repetition
 from bench.study.skeleton import skeleton
 from bench.study.table import Table
-from bench.study.workloads import Find, workloads
+from bench.study.workloads import Find, Workload, workloads
+from bench.text import quote
 
 __all__ = ["load", "skeleton"]
 
@@ -32,6 +34,7 @@ KEYS = (
     "seed",
     "order",
     "sampling",
+    "metric",
     "timeout",
     "retries",
     "reuse",
@@ -73,12 +76,32 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
         repeats=runs.most,
         width=runs.width,
         order=order,
+        metric=top.get("metric", _metric(jobs), TIME),
         sampling=top.get("sampling", values.duration_within(*SAMPLING), 1.0),
         environments=tuple(place.spec for place in places),
         cases=tuple(found.cases),
         unplanned=tuple(found.unplanned),
         **_limits(top.table("limits")),
     )
+
+
+def _metric(jobs: list[Workload]) -> values.Convert[str]:
+    """Return what takes the headline: time, or a metric that every workload declares."""
+    declared = [job.manifest.all_metrics() for job in jobs]
+    common = [name for name in declared[0] if all(name in own for own in declared)]
+
+    def take(value: object) -> str:
+        name = values.text(value)
+        if name in common:
+            return name
+        without = [job.label for job, own in zip(jobs, declared, strict=True) if name not in own]
+        near = nearest(name, common)
+        raise ValueError(
+            f"{quote(name)} is not a metric of {', '.join(without)};{f' {near}' if near else ''} "
+            f"allowed: {', '.join(common)}"
+        )
+
+    return take
 
 
 def _check_defaults(top: Table) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.statistics.types import Interval
 
 VerdictScope = Literal["within", "across"]
@@ -53,8 +54,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """How many times as long ``right`` takes as ``left`` at one worker count (labels of curves).
+    """How many times ``right``'s number of the metric is ``left``'s, at one worker count.
 
+    ``left`` and ``right`` are labels of curves; of time, it is how many times as long.
     ``accepted`` are the differences that the reader accepted for it.
     """
 
@@ -62,6 +64,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     right: str
     workers: int
     ratio: Interval
+    metric: MetricRule = TIME_RULE
     accepted: tuple[str, ...] = ()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.runs.types import Share
 from bench.analysis.scaling.types import CurvePoint
 from bench.analysis.statistics.types import Interval
@@ -33,10 +34,12 @@ class Cells(Section):
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Return the table, and how its times were made."""
         points = [point.cell for point in analysis.scaling.points]
-        methods = dict.fromkeys(cell.seconds.method for cell in points if cell.seconds)
+        methods = dict.fromkeys(cell.value.method for cell in points if cell.value)
         which = dict.fromkeys(cell.which for cell in points if cell.which)
         return {
             "table": html.page_table(cells(analysis)),
+            "what": "Time" if analysis.metric.is_time else analysis.metric.name,
+            "of_a_run": "time" if analysis.metric.is_time else analysis.metric.name,
             "methods": "; ".join(methods) or "none",
             "which": "; ".join(which) or "none",
             "level": format.percent(analysis.level),
@@ -54,7 +57,7 @@ def cells(analysis: StudyAnalysis) -> Table[CurvePoint]:
     return Table(
         name="cells",
         title=analysis.title,
-        columns=(*_IDENTITY, *_FIGURES, *_SCALING, *_medians(points)),
+        columns=(*_IDENTITY, *_value(analysis.metric), *_FIGURES, *_SCALING, *_medians(points)),
         rows=points,
         row_id=lambda p: p.cell.id,
         alert=lambda p: _lost(p) > 0,
@@ -110,25 +113,37 @@ _IDENTITY = (
     Cell(csv="skipped", of=lambda p: p.cell.counts.skipped),
     Cell(csv="superseded", of=lambda p: p.cell.counts.superseded),
 )
-_FIGURES = (
-    Cell(
-        csv="seconds",
-        title="time",
-        of=lambda p: _end(p.cell.seconds, "mid"),
-        text=lambda p: format.format_estimate(p.cell.seconds, "s"),
+
+
+def _value(metric: MetricRule) -> list[Cell]:
+    """Return the columns of the headline: ``seconds`` of time, else metric, unit and value."""
+    named = [
+        Cell(csv="metric", of=lambda p: p.cell.metric.name),
+        Cell(csv="unit", of=lambda p: p.cell.metric.unit),
+        Cell(csv="direction", of=lambda p: p.cell.metric.direction),
+    ]
+    value = Cell(
+        csv="seconds" if metric.is_time else "value",
+        title=metric.name,
+        of=lambda p: _end(p.cell.value, "mid"),
+        text=lambda p: format.format_estimate(p.cell.value, p.cell.metric.unit),
         style=lambda p: "strong",
         number=True,
-    ),
+    )
+    return [value] if metric.is_time else [*named, value]
+
+
+_FIGURES = (
     Cell(
         title="interval",
-        of=lambda p: p.cell.seconds,
-        text=lambda p: format.format_interval(p.cell.seconds, "s"),
+        of=lambda p: p.cell.value,
+        text=lambda p: format.format_interval(p.cell.value, p.cell.metric.unit),
         number=True,
     ),
-    Cell(csv="low", of=lambda p: _end(p.cell.seconds, "low")),
-    Cell(csv="high", of=lambda p: _end(p.cell.seconds, "high")),
-    Cell(csv="level", of=lambda p: p.cell.seconds.level if p.cell.seconds else None),
-    Cell(csv="method", of=lambda p: p.cell.seconds.method if p.cell.seconds else None),
+    Cell(csv="low", of=lambda p: _end(p.cell.value, "low")),
+    Cell(csv="high", of=lambda p: _end(p.cell.value, "high")),
+    Cell(csv="level", of=lambda p: p.cell.value.level if p.cell.value else None),
+    Cell(csv="method", of=lambda p: p.cell.value.method if p.cell.value else None),
     Cell(csv="which", of=lambda p: p.cell.which),
     Cell(
         csv="cv",

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.types import RunRow
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.study import PHASES
-from bench.report import format, html
+from bench.report import format, html, metric_words
 from bench.report.charts.figures import Figure
 from bench.report.html import PageTable
 from bench.report.markdown_blocks import table
@@ -40,7 +41,7 @@ class Runs(Section):
 
     def tables(self, analysis: StudyAnalysis) -> Sequence[Table[RunRow]]:
         """Return the one table of runs."""
-        return [runs(analysis.runs)]
+        return [runs(analysis.runs, metric=analysis.metric)]
 
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Return the runs of each cell, then those of earlier studies."""
@@ -49,14 +50,21 @@ class Runs(Section):
     def markdown(self, analysis: StudyAnalysis, figures: Sequence[Figure]) -> Iterable[str]:
         """Return the runs that do not count."""
         lost = [row for row in analysis.runs if not row.counted]
-        return ["## Runs that do not count", table(runs(lost))] if lost else []
+        shown = table(runs(lost, metric=analysis.metric))
+        return ["## Runs that do not count", shown] if lost else []
 
 
-def runs(rows: Sequence[RunRow], figures: Iterable[str] | None = None) -> Table[RunRow]:
-    """Return a table of runs, with a column for each of these quality figures (default: those
-    that the runs have)."""
+def runs(
+    rows: Sequence[RunRow],
+    figures: Iterable[str] | None = None,
+    metric: MetricRule = TIME_RULE,
+) -> Table[RunRow]:
+    """Return a table of runs with their number of the headline metric.
+
+    It has a column for each of these quality figures (default: those that the runs have).
+    """
     figures = figures_of(rows) if figures is None else figures
-    columns = (*_RUN, *(_figure(name) for name in figures), *_MORE)
+    columns = (*_RUN, *_value(metric), *_WHICH, *(_figure(name) for name in figures), *_MORE)
     return Table(name="runs", columns=columns, rows=rows, row_id=lambda r: r.run)
 
 
@@ -67,7 +75,7 @@ def figures_of(rows: Iterable[RunRow]) -> list[str]:
 
 def _figure(name: str) -> Run:
     """Return the column of one figure; its CSV name is no other column's."""
-    taken = {column.csv for column in (*_RUN, *_MORE)}
+    taken = {column.csv for column in (*_RUN, *_WHICH, *_MORE)} | {"seconds", "value", "unit"}
     return Run(
         csv=f"quality.{name}" if name in taken else name,
         title=name,
@@ -89,14 +97,14 @@ def _groups(analysis: StudyAnalysis) -> Iterator[Group]:
             id=f"runs-{cell.id}",
             label=format.cell_label(cell.label, cell.workers),
             note=f"({plural(len(rows), 'run')}, {cell.counts.ok} counted)",
-            table=html.page_table(runs(rows, figures)),
+            table=html.page_table(runs(rows, figures, analysis.metric)),
         )
     if None in by_cell:
         yield Group(
             id="runs-earlier",
             label="Earlier studies",
             note=f"({plural(len(by_cell[None]), 'run')}, none counted)",
-            table=html.page_table(runs(by_cell[None], figures)),
+            table=html.page_table(runs(by_cell[None], figures, analysis.metric)),
         )
 
 
@@ -106,6 +114,19 @@ def _reason(row: RunRow) -> Markup:
     marks += [(doubt.kind, doubt.text) for doubt in row.doubts]
     spans = (Markup(' <span class="mark">{}: {}</span>').format(*mark) for mark in marks)
     return Markup("{}{}").format(row.reason, Markup("").join(spans))
+
+
+def _value(metric: MetricRule) -> list[Run]:
+    """Return the columns of the headline: ``seconds`` of time, else value and unit."""
+    value = Run(
+        csv="seconds" if metric.is_time else "value",
+        title=metric.name,
+        of=lambda r: r.value,
+        text=lambda r: metric_words.value(r.value, r.unit),
+        number=True,
+        where=("page",),
+    )
+    return [value] if metric.is_time else [value, Run(csv="unit", of=lambda r: r.unit)]
 
 
 def _phase(name: str) -> Callable[[RunRow], float | None]:
@@ -137,14 +158,8 @@ _RUN = (
     Run(csv="reason", of=lambda r: r.reason),
     Run(csv="counted", of=lambda r: "yes" if r.counted else "no"),
     Run(csv="why_not", title="why", of=lambda r: r.why_not, where=("markdown",)),
-    Run(
-        csv="seconds",
-        title="time",
-        of=lambda r: r.seconds,
-        text=lambda r: format.seconds(r.seconds),
-        number=True,
-        where=("page",),
-    ),
+)
+_WHICH = (
     Run(csv="which", of=lambda r: r.which),
     Run(csv="cold", of=lambda r: r.passes[0] if r.passes else None),
 )
