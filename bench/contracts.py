@@ -20,6 +20,8 @@ from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import Machine, MachineUse, RunEvent
 from bench.records.study import Shape
 
+THIS_MACHINE = "this machine"  # its key among the machines that environments use
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A problem or note found before a run: blocks the study, skips one cell, or informs."""
@@ -90,9 +92,10 @@ class Environment(Closing):
     def close(self) -> None:
         """End connections, sessions and watches; idempotent."""
 
-    def identity(self) -> Mapping[str, str]:
-        """Return facts of machines that are known beforehand (part of the cell key)."""
-        return {}
+    def machines_used(self) -> frozenset[str]:
+        """Return keys of machines that clusters here use; environments with one in common take
+        turns, others run side by side."""
+        return frozenset()
 
     def machines(self, spec: ClusterSpec) -> int:
         """Return how many machines a cluster takes; ``limits.machines`` bounds it."""

@@ -1,8 +1,8 @@
-"""Where Benchcast keeps its own things on a machine, and the locks that say who is alive.
+"""Where Benchcast keeps its own things on a machine.
 
-The work root holds what belongs to running clusters (marked, removed by ``cleanup``); the state
-root holds locks: one a session (held while it lives) and, for campaigns that share a machine, one
-a machine, world-wide, so that their cells take turns.
+The work root holds what belongs to running clusters (marked, removed by ``cleanup``), below the
+temporary folder. The state root holds what must be found again from any shell: the sessions' locks
+and settings, and which work roots there are.
 """
 
 from __future__ import annotations
@@ -17,33 +17,41 @@ from bench.errors import StoreError
 
 def work_root() -> Path:
     """Return the folder of this user's running clusters (created, mode 700)."""
-    return _private(Path(tempfile.gettempdir()) / f"benchcast-{os.getuid()}")
+    root = _private(Path(tempfile.gettempdir()) / f"benchcast-{os.getuid()}", "TMPDIR")
+    link = _work_links() / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    if not link.is_symlink():
+        partial = link.with_name(f".{link.name}-{os.getpid()}")
+        partial.symlink_to(root)
+        partial.rename(link)
+    return root
+
+
+def work_roots() -> list[Path]:
+    """Return every work root of this user on this machine, whatever TMPDIR their shells had."""
+    roots = {work_root()}
+    for link in _work_links().iterdir():
+        if link.is_dir() and link.stat().st_uid == os.getuid():
+            roots.add(link.readlink())
+        elif not link.exists():  # the temporary folder is gone, with all that was in it
+            link.unlink(missing_ok=True)
+    return sorted(roots)
+
+
+def state_root() -> Path:
+    """Return the folder of this user's locks and settings (created, mode 700)."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return _private(Path(base) / "benchcast", "XDG_STATE_HOME")
+
+
+def sessions_folder() -> Path:
+    """Return the folder of the sessions' own files: ``SESSION.lock`` and ``SESSION.json``."""
+    return _private(state_root() / "sessions", "XDG_STATE_HOME")
 
 
 def cache_root() -> Path:
     """Return the folder of digest-named things that can be made again."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "benchcast"
-
-
-def keep_settings(session: str, data: bytes) -> Path:
-    """Keep what a session's record must not hold, for the ``cleanup`` after its violent end."""
-    path = _settings(session)
-    path.touch(mode=0o600)
-    path.write_bytes(data)
-    return path
-
-
-def kept_settings(session: str) -> bytes | None:
-    """Return what was kept; None when the session ended well, or the machine was restarted."""
-    try:
-        return _settings(session).read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _settings(session: str) -> Path:
-    return _private(work_root() / "locks") / f"{session}.json"
 
 
 def host_id() -> str:
@@ -54,11 +62,19 @@ def host_id() -> str:
     return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:16]
 
 
-def _private(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.stat()
+def _work_links() -> Path:
+    """Return the folder of links to work roots; a link's name is a digest of its target."""
+    return _private(state_root() / "work-roots", "XDG_STATE_HOME")
+
+
+def _private(path: Path, variable: str) -> Path:
+    """Create a folder for this user alone; StoreError names the variable that moves it."""
+    remedy = f"set {variable} to a folder of your own"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be created ({error.strerror})", remedy=remedy) from error
     if status.st_uid != os.getuid():
-        raise StoreError(
-            f"{path} belongs to another user", remedy="set TMPDIR to a folder of your own"
-        )
+        raise StoreError(f"{path} belongs to another user", remedy=remedy)
     return path

@@ -1,96 +1,86 @@
-"""Locks that say who is alive, and whose turn it is on this machine."""
+"""Locks that show which sessions live, and whose turn it is on this machine.
+
+A lock is gone when its process is, however that ends. None of them depends on TMPDIR: a shell, a
+cron job and a campaign that have different temporary folders see the same locks.
+"""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import tempfile
-import time
+import stat
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
-from bench.directories import _private, work_root
+from filelock import FileLock, Timeout
+
+from bench.directories import sessions_folder, state_root
+
+LOCKS = "BENCHCAST_LOCKS"  # a folder for the machine's lock, such as one that containers share
+SHARED = (Path("/run/lock"), Path("/var/lock"), Path("/dev/shm"))
+_MACHINE = "benchcast-machine.lock"
+
+
+def file_lock(path: Path, mode: int = 0o600) -> FileLock:
+    """Return a lock on a file; any thread may release what another acquired."""
+    return FileLock(path, mode=mode, thread_local=False)
+
+
+def try_acquire(lock: FileLock) -> bool:
+    """Acquire a lock if it is free; return whether it was."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def delete_lock(lock: FileLock) -> None:
+    """Delete a lock's file and release it: only for locks that nobody waits for."""
+    Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def session_lock(session: str) -> FileLock:
     """Return the lock that a session holds while it lives."""
-    return FileLock(_private(work_root() / "locks") / f"{session}.lock")
-
-
-def machine_lock() -> FileLock:
-    """Return the lock that cells on this machine take in turn, whoever runs them."""
-    return FileLock(Path(tempfile.gettempdir()) / "benchcast-machine.lock", mode=0o666)
+    return file_lock(sessions_folder() / f"{session}.lock")
 
 
 def session_alive(session: str) -> bool:
     """Return whether a session of this user on this machine still lives."""
-    path = work_root() / "locks" / f"{session}.lock"
+    path = sessions_folder() / f"{session}.lock"
     if not path.exists():
         return False
-    lock = FileLock(path)
-    if not lock.acquire(timeout=0):
+    lock = file_lock(path)
+    if not try_acquire(lock):
         return True
     lock.release()
     return False
 
 
-class FileLock:
-    """An advisory lock on a file; it is gone when its process is, however that ends."""
+def living_sessions() -> list[str]:
+    """Return the sessions of this user on this machine that live."""
+    names = sorted(path.stem for path in sessions_folder().glob("*.lock"))
+    return [name for name in names if session_alive(name)]
 
-    def __init__(self, path: Path, mode: int = 0o600) -> None:
-        """Keep the path; nothing is opened yet."""
-        self.path = path
-        self._mode = mode
-        self._file: IO[bytes] | None = None
 
-    def acquire(self, timeout: float | None = None) -> bool:
-        """Take it within ``timeout`` seconds (None: however long); False when it is taken."""
-        end = None if timeout is None else time.monotonic() + timeout
-        handle = self._open()
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    handle.close()
-                    raise
-                if end is not None and time.monotonic() >= end:
-                    handle.close()
-                    return False
-                time.sleep(0.05)
-                continue
-            self._file = handle
-            return True
+def machine_lock() -> FileLock:
+    """Return the lock that cells on this machine take in turn, whoever runs them."""
+    return file_lock((_shared_folder() or state_root()) / _MACHINE, mode=0o666)
 
-    def release(self) -> None:
-        """Give it back; the file stays, because another may be waiting on it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
-    def remove(self) -> None:
-        """Give it back and delete the file: for locks that nobody waits on."""
-        self.path.unlink(missing_ok=True)
-        self.release()
+def machine_lock_is_shared() -> bool:
+    """Return whether other users of this machine see the same machine lock."""
+    return _shared_folder() is not None
 
-    def _open(self) -> IO[bytes]:
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
-        if self._mode == 0o666 and os.fstat(fd).st_uid == os.getuid():
-            os.fchmod(fd, self._mode)
-        return os.fdopen(fd, "r+b")
 
-    def __enter__(self) -> Self:
-        """Take it, however long it takes."""
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give it back."""
-        self.release()
+def _shared_folder() -> Path | None:
+    """Return the first folder where every user may write and none removes another's file."""
+    if named := os.environ.get(LOCKS):
+        return Path(named)
+    for folder in SHARED:
+        try:
+            mode = folder.stat().st_mode
+        except OSError:
+            continue
+        if stat.S_ISDIR(mode) and mode & stat.S_ISVTX and mode & stat.S_IWOTH:
+            return folder
+    return None

@@ -55,6 +55,11 @@ class KindSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     shares_machine: ClassVar[bool] = False
 
     @classmethod
+    def identity(cls) -> Mapping[str, str]:
+        """Return facts of the machines that are known beforehand: part of a cell's key."""
+        return {}
+
+    @classmethod
     def of(cls, spec: EnvironmentSpec) -> Self:
         """Return the settings of a study's environment."""
         return msgspec.convert(dict(spec.settings), cls)

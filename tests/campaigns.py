@@ -57,7 +57,7 @@ class Memory:
     def cell(self, cell: Cell, attempt: int) -> None:
         pass
 
-    def stage(self, text: str) -> None:
+    def stage(self, cell: Cell, text: str) -> None:
         pass
 
     def finished(self, run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +17,34 @@ from bench.cli.common import (
     load_study,
     print_json,
 )
-from bench.errors import UserError
+from bench.errors import StoreError
 
 if TYPE_CHECKING:
-    from bench.contracts import Cache, Environment
+    from bench.contracts import Cache, Finding
     from bench.records.study import EnvironmentSpec
     from bench.store.folder import Store
-    from bench.store.reader import Results
+
+
+class _Tidied:
+    """What a cleanup found (and removed, unless it only looked), what it kept and why, and notes
+    on where it could not look."""
+
+    def __init__(self, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self.found: list[str] = []
+        self.kept: list[str] = []
+        self.notes: list[str] = []
+
+    def print(self) -> None:
+        for text in dict.fromkeys(self.notes):
+            typer.echo(text, err=True)
+        word = "would remove" if self.dry_run else "removed"
+        for text in self.found:
+            typer.echo(f"{word} {text}")
+        for text in self.kept:
+            typer.echo(f"left {text}")
+        if not self.found and not self.kept:
+            typer.echo("nothing was left behind")
 
 
 def cleanup(
@@ -31,6 +52,14 @@ def cleanup(
     results: ResultsOption = RESULTS,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="List what would be removed, remove nothing.")
+    ] = False,
+    other_hosts: Annotated[
+        bool,
+        typer.Option(
+            "--other-hosts",
+            help="Also remove what sessions of other hosts left. Whether these still run cannot be"
+            " known from here: make sure that they do not.",
+        ),
     ] = False,
     cache: Annotated[
         bool,
@@ -42,106 +71,99 @@ def cleanup(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove what dead sessions of these results left running or lying about."""
-    with contextlib.ExitStack() as opened:
-        found = [
-            text
-            for store in _stores(study, results)
-            for text in _sweep(opened, store, study, dry_run)
-        ]
-        cleared, kept = _clear(_caches(opened, study, results) if cache else [], dry_run)
-    found += cleared
+    """Remove processes, folders and machines that crashed sessions left behind."""
+    tidied = _Tidied(dry_run)
+    stores = _stores(study, results)
+    for store in stores:
+        try:
+            with contextlib.nullcontext() if dry_run else store.locked():
+                _sweep(store, study, tidied, other_hosts)
+        except StoreError as error:
+            if len(stores) == 1:
+                raise
+            tidied.notes.append(f"not looked at: {error}")
+    if cache:
+        _clean_caches(study, results, tidied)
     if json:
-        removed = [] if dry_run else found
-        print_json("cleanup", study or "", {"removed": removed, "found": found, "kept": kept})
-        return
-    word = "would remove" if dry_run else "removed"
-    for text in found:
-        typer.echo(f"{word} {text}")
-    for text in kept:
-        typer.echo(f"left {text}")
-    if not found and not kept:
-        typer.echo("nothing was left behind")
-
-
-def _clear(caches: Iterable[Cache], dry_run: bool) -> tuple[list[str], list[str]]:
-    """Remove caches that nobody uses; return those, and the others with who may use them."""
-    found: list[str] = []
-    kept: list[str] = []
-    for one in caches:
-        if reason := one.busy():
-            kept.append(f"{one.describe()}: in use by {reason}")
-            continue
-        found.append(one.describe())
-        if not dry_run:
-            one.remove()
-    return found, kept
+        removed = [] if dry_run else tidied.found
+        data = {"removed": removed, "found": tidied.found, "kept": tidied.kept}
+        print_json("cleanup", study or "", data, map(_finding, dict.fromkeys(tidied.notes)))
+    else:
+        tidied.print()
 
 
 def _stores(study: str | None, results: Path) -> list[Store]:
     from bench.cli.common import results_of
     from bench.store.folder import Store
 
-    if study is not None:
-        return [results_of(study, results)]
-    return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
+    if study is None:
+        return [Store(path) for path in sorted(results.glob("*")) if any(path.glob("*.jsonl"))]
+    store = results_of(study, results)
+    return [store] if store.root.is_dir() else []
 
 
-def _caches(opened: contextlib.ExitStack, study: str | None, results: Path) -> list[Cache]:
-    """Return this machine's cache and, with a study, those of its hosts."""
-    from bench.contracts import CleansCache
+def _sweep(store: Store, study: str | None, tidied: _Tidied, other_hosts: bool) -> None:
+    """Look for what sessions of these results left; the folder is held unless it only looks."""
+    from bench.runner import cleanup as runner
+
+    results = store.read()
+    dead, elsewhere = runner.dead_sessions(results), runner.elsewhere(results)
+    with contextlib.ExitStack() as opened:
+        places, failures = runner.environments_of(results, _specs(study), opened)
+        everything = runner.find(store, results, places, dead | elsewhere)
+        tidied.notes += [*failures, *everything.notes]
+        sweep = everything if other_hosts else everything.of(dead)
+        if tidied.dry_run:
+            tidied.found += sweep.describe()
+        else:
+            tidied.found += sweep.remove(store)
+            runner.forget(results, dead, everything.looked_at)
+    if not other_hosts:
+        for text in everything.of(elsewhere).describe():
+            tidied.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
+
+
+def _specs(study: str | None) -> tuple[EnvironmentSpec, ...]:
+    """Return the environments of a study file: it has settings that records do not hold."""
+    if study is None or not study.endswith(".toml") or not Path(study).is_file():
+        return ()
+    return load_study(Path(study)).environments
+
+
+def _finding(text: str) -> Finding:
+    from bench.contracts import Finding
+
+    return Finding(severity="warning", scope="study", what=text)
+
+
+def _clean_caches(study: str | None, results: Path, tidied: _Tidied) -> None:
+    """Remove this machine's cache and, with a study, those of its hosts, unless in use."""
     from bench.hosts.cache import local
+    from bench.runner.notes import listening
 
-    found = local()
-    for store in _stores(study, results) if study is not None else []:
-        for environment in _environments(opened, store.read(), study):
-            if isinstance(environment, CleansCache):
-                found += environment.caches()
-    return found
-
-
-def _sweep(
-    opened: contextlib.ExitStack, store: Store, study: str | None, dry_run: bool
-) -> list[str]:
-    from bench.runner import cleanup as sweep
-
-    known = store.read()
-    found = []
-    for leftover in sweep.leftovers(known, _environments(opened, known, study)):
-        found.append(leftover.text)
-        if not dry_run:
-            leftover.remove()
-    orphans = sweep.orphans(store, known)
-    found += [f"the unfinished folder of run {run}" for run in orphans]
-    if not dry_run:
-        sweep.discard(store, orphans)
-    return found
+    with contextlib.ExitStack() as opened, listening(tidied.notes.append):
+        caches = list(local())
+        if study is not None:
+            caches += _host_caches(study, results, tidied, opened)
+        for cache in caches:
+            if reason := cache.busy():
+                tidied.kept.append(f"{cache.describe()}: in use by {reason}")
+                continue
+            tidied.found.append(cache.describe())
+            if not tidied.dry_run:
+                cache.remove()
 
 
-def _environments(
-    opened: contextlib.ExitStack, known: Results, study: str | None
-) -> list[Environment]:
-    """Build each environment that a session of these results had, once; ``opened`` closes them.
+def _host_caches(
+    study: str, results: Path, tidied: _Tidied, opened: contextlib.ExitStack
+) -> Iterator[Cache]:
+    from bench.cli.common import results_of
+    from bench.contracts import CleansCache
+    from bench.runner import cleanup as runner
 
-    Records do not hold all settings: the session's own are taken where it left them, then those
-    of the study file.
-    """
-    import msgspec
-
-    from bench import environments
-    from bench.runner import cleanup as sweep
-
-    specs = [spec for one in known.sessions.values() for spec in sweep.kept(one)]
-    if study is not None and study.endswith(".toml") and Path(study).is_file():
-        specs = [*load_study(Path(study)).environments, *specs]
-    specs.sort(key=lambda spec: spec.recorded is None)
-    whole: dict[bytes, EnvironmentSpec] = {}
-    for spec in specs:
-        whole.setdefault(msgspec.json.encode(spec.for_record()), spec)
-    built = []
-    for spec in whole.values():
-        try:
-            built.append(opened.enter_context(environments.build(spec)))
-        except UserError as error:
-            typer.echo(f"not looked at: {spec.name}: {error}", err=True)
-    return built
+    stored = results_of(study, results).read()
+    built, failures = runner.environments_of(stored, _specs(study), opened)
+    tidied.notes += failures
+    for environment in built.values():
+        if isinstance(environment, CleansCache):
+            yield from environment.caches()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.contracts import Finding
+    from bench.records.results import Bundle
     from bench.records.study import Cell, Study
     from bench.store.folder import Store
     from bench.store.reader import Results
@@ -102,10 +103,16 @@ def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
     return lambda cell: matches(cell, wanted)
 
 
-def chosen_metric(option: str | None, known: Results, study: Study | None = None) -> str:
-    """Return the headline: the option, else the study's, else the latest session's study's.
+def chosen_metric(
+    option: str | None,
+    known: Results,
+    study: Study | None = None,
+    bundles: Mapping[str, Bundle] | None = None,
+) -> str:
+    """Return the headline: the option, else the study's, else that of the latest session's study.
 
-    UserError for an option that the results (or, before there are any, the study) do not know.
+    UserError for an option that neither the results nor the study's own ``bundles`` (by digest)
+    have; without any of them nobody can tell.
     """
     from bench.analysis.runs.metrics import names
     from bench.records.metrics import TIME
@@ -114,11 +121,12 @@ def chosen_metric(option: str | None, known: Results, study: Study | None = None
     stated = study or latest
     if option is None:
         return TIME if stated is None else stated.metric
-    allowed = names(known.runs, known.bundles)
-    if option not in allowed and known.runs:
+    own = {name for bundle in (bundles or {}).values() for name in bundle.metrics}
+    allowed = list(dict.fromkeys([*names(known.runs, known.bundles), *sorted(own)]))
+    if option not in allowed and (known.runs or own):
         near = nearest(option, allowed)
         raise UserError(
-            f"--metric {option}: no such metric in the results; allowed: {', '.join(allowed)}",
+            f"--metric {option}: no such metric here; allowed: {', '.join(allowed)}",
             remedy=near,
         )
     return option

@@ -56,8 +56,9 @@ def plan(
     chosen = cell_filter(where)
     cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
-    seconds = Estimate(known.runs).seconds(c for c in left if not fixed.reason_to_skip(c))
-    headline = chosen_metric(metric, known, prepared.study)
+    runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
+    seconds = Estimate(known.runs).longest(runnable, prepared.lanes())
+    headline = chosen_metric(metric, known, prepared.study, fixed.bundles)
     effects = _effects(fixed, known, headline)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
@@ -84,7 +85,7 @@ def _effects(fixed: Fixed, known: Results, metric: str) -> list[Effect]:
     It is of positive values only: the test is on logs.
     """
     from bench.analysis.runs.headline import headline
-    from bench.analysis.runs.metrics import rule_for
+    from bench.analysis.runs.metrics import declared, rule_for
     from bench.analysis.statistics import power
 
     bundles = {**known.bundles, **fixed.bundles}
@@ -94,7 +95,7 @@ def _effects(fixed: Fixed, known: Results, metric: str) -> list[Effect]:
         if head is not None and head.value > 0:
             groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
-    fall = rule_for(metric, known.runs, bundles).direction == "higher"
+    fall = declared(metric, bundles.values()).direction == "higher"
     repeats = sorted({fixed.min_repeats, fixed.study.repeats})
     found = [power.detectable(number, noise, fall=fall) for number in repeats]
     return [effect for effect in found if effect is not None]
@@ -184,11 +185,11 @@ def _print(
 
 def _created(prepared: PreparedStudy) -> dict[str, str]:
     """Say for each environment what its largest cluster creates."""
-    from bench.runner.preflight import need
+    from bench.runner.resolve import cluster_spec
 
     said: dict[str, str] = {}
     for name, place in prepared.environments.items():
-        needs = [need(case) for case in prepared.study.cases if case.environment == name]
+        needs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
         if needs:  # else no workload runs on it
             sizes = {(place.machines(one), one.workers): one for one in needs}
             said[name] = place.creates(sizes[max(sizes)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.plan import Estimate
@@ -12,33 +12,32 @@ from bench.units import format_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from bench.records.results import Run
     from bench.records.study import Cell
-    from bench.runner import Listener
 
 
 @contextlib.contextmanager
-def follow(console: Console) -> Iterator[Listener]:
-    """Yield a listener that prints on this console."""
+def follow(console: Console, lanes: Sequence[Collection[str]]) -> Iterator[Lines]:
+    """Yield a listener that prints on this console; ``lanes`` name environments side by side."""
     if not console.is_terminal:
-        yield Lines(console)
+        yield Lines(console, lanes)
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     progress = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
         console=console,
         transient=True,
     )
     with progress:
-        yield Bar(progress)
+        yield Bar(progress, lanes)
 
 
 def name(cell: Cell) -> str:
@@ -59,10 +58,13 @@ def ending(run: Run) -> str:
 class Lines:
     """Plain lines: one when a cell begins and one when it ends."""
 
-    def __init__(self, console: Console) -> None:
-        """Print on this console."""
+    def __init__(self, console: Console, lanes: Sequence[Collection[str]]) -> None:
+        """Print on this console; ``lanes`` are for the time that is left."""
+        self._lanes = lanes
         self._console = console
+        self.notes: list[str] = []
         self._wanted: list[Cell] = []
+        self._running: dict[str, Cell] = {}
         self._estimate = Estimate()
         self._total = self._done = 0
 
@@ -74,18 +76,18 @@ class Lines:
 
     def cell(self, cell: Cell, attempt: int) -> None:
         """Say which cell begins."""
+        self._running[cell.key] = cell
         again = f" (attempt {attempt})" if attempt > 1 else ""
-        self._say(f"[{self._done + 1}/{self._total}] {name(cell)}{again}")
+        self._say(f"[{self._done + len(self._running)}/{self._total}] {name(cell)}{again}")
 
-    def stage(self, text: str) -> None:
+    def stage(self, cell: Cell, text: str) -> None:
         """Say nothing: stages pass too fast for lines."""
 
     def finished(self, run: Run) -> None:
         """Say how it ended, and about how long the rest takes."""
-        self._wanted = [cell for cell in self._wanted if cell.key != run.cell.key]
-        self._done = self._total - len(self._wanted)
-        self._estimate.add(run)
-        self._say(f"      {ending(run)}{left(self._estimate, self._wanted)}")
+        which = f"{name(run.cell)}: " if len(self._running) > 1 else ""
+        self._count(run)
+        self._say(f"      {which}{ending(run)}{self._left()}")
 
     def more(self, cells: Sequence[Cell]) -> None:
         """Say how many cells come on top."""
@@ -94,54 +96,73 @@ class Lines:
         self._say(f"{len(cells)} cells more, until the intervals are narrow enough")
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Say it, and keep it."""
+        self.notes.append(text)
         self._say(f"note: {text}")
+
+    def _left(self) -> str:
+        """Return about how long the rest takes, as the end of a line."""
+        seconds = self._estimate.longest(self._wanted, self._lanes)
+        return f"; about {format_duration(seconds)} left" if seconds else ""
+
+    def _count(self, run: Run) -> None:
+        self._running.pop(run.cell.key, None)
+        self._wanted = [cell for cell in self._wanted if cell.key != run.cell.key]
+        self._done = self._total - len(self._wanted)
+        self._estimate.add(run)
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
 
 
 class Bar(Lines):
-    """A bar with the cell, its stage and the time left; ended cells scroll by above it."""
+    """A bar, below it a line for each running cell with its stage; ended cells scroll by above."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, lanes: Sequence[Collection[str]]) -> None:
         """Draw with this progress display."""
-        super().__init__(progress.console)
+        super().__init__(progress.console, lanes)
         self._progress = progress
-        self._task = progress.add_task("", total=None, left="")
-        self._name = ""
+        self._task = progress.add_task("", total=None, left="", count="")
+        self._rows: dict[str, TaskID] = {}
 
     def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
         """Set the bar's length."""
         super().begin(planned, wanted, runs)
-        self._progress.update(self._task, total=len(wanted))
+        self._progress.update(self._task, description="cells")
+        self._draw()
 
     def cell(self, cell: Cell, attempt: int) -> None:
-        """Name the cell beside the bar."""
-        self._name = name(cell)
-        text = left(self._estimate, self._wanted).lstrip("; ")
-        self._progress.update(self._task, description=self._name, left=text)
+        """Give the cell a line."""
+        self._running[cell.key] = cell
+        if cell.key not in self._rows:
+            row = self._progress.add_task(name(cell), total=None, left="", count="")
+            self._rows[cell.key] = row
+        self._draw()
 
     def more(self, cells: Sequence[Cell]) -> None:
         """Lengthen the bar."""
         super().more(cells)
-        self._progress.update(self._task, total=self._total)
+        self._draw()
 
-    def stage(self, text: str) -> None:
+    def stage(self, cell: Cell, text: str) -> None:
         """Name the stage beside the cell."""
-        self._progress.update(self._task, description=f"{self._name} · {text}")
+        if (row := self._rows.get(cell.key)) is not None:
+            self._progress.update(row, description=f"{name(cell)} · {text}")
 
     def finished(self, run: Run) -> None:
         """Print the cell's line and move the bar."""
-        self._wanted = [cell for cell in self._wanted if cell.key != run.cell.key]
-        self._done = self._total - len(self._wanted)
-        self._estimate.add(run)
+        if (row := self._rows.pop(run.cell.key, None)) is not None:
+            self._progress.remove_task(row)
+        self._count(run)
         self._say(f"{name(run.cell)}: {ending(run)}")
-        text = left(self._estimate, self._wanted).lstrip("; ")
-        self._progress.update(self._task, completed=self._done, left=text)
+        self._draw()
 
-
-def left(estimate: Estimate, cells: Sequence[Cell]) -> str:
-    """Return about how long these cells take, as the end of a line."""
-    seconds = estimate.seconds(cells)
-    return f"; about {format_duration(seconds)} left" if seconds else ""
+    def _draw(self) -> None:
+        """Draw the bar and the time left."""
+        self._progress.update(
+            self._task,
+            total=self._total,
+            completed=self._done,
+            count=f"{self._done}/{self._total}",
+            left=self._left().lstrip("; "),
+        )

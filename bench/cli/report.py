@@ -174,12 +174,12 @@ def _planned(study: str, runs: Sequence[Run]) -> tuple[Study | None, Planned | N
     if not path.is_file():
         return None, None
     from bench.plan.progress import Index
-    from bench.runner import prepare
+    from bench.runner import resolve
 
-    with prepare(load_study(path), path.parent) as prepared:
-        plan = prepared.plan()
-        cells = plan.planned(Index(runs))
-        return prepared.study, {cell.key: (cell, plan.case(cell)) for cell in cells}
+    resolved = resolve(load_study(path), path.parent)
+    plan = resolved.plan()
+    cells = plan.planned(Index(runs))
+    return resolved.study, {cell.key: (cell, plan.case(cell)) for cell in cells}
 
 
 def _samples(store: Store, runs: Sequence[str], name: str) -> Samples:

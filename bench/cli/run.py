@@ -43,6 +43,7 @@ def run(
     """Run what is not done of a study; run it again and it continues where it stopped."""
     from bench import runner
     from bench.cli.progress import follow
+    from bench.contracts import Finding
 
     path = study_file(study)
     limit = None if max_time is None else _seconds(max_time)
@@ -51,8 +52,8 @@ def run(
         prepared.raise_if_unfit()
         for finding in prepared.findings:
             err.print(f"{finding.severity}: {finding}", markup=False)
-        with follow(err) as listener:
-            tally = runner.run(
+        with follow(err, prepared.lanes()) as listener:
+            summary = runner.run(
                 prepared,
                 store,
                 listener,
@@ -62,10 +63,11 @@ def run(
                 where=cell_filter(where),
             )
     if json:
-        print_json("run", prepared.study.name, tally, prepared.findings)
+        notes = [Finding(severity="info", scope="study", what=text) for text in listener.notes]
+        print_json("run", prepared.study.name, summary, [*prepared.findings, *notes])
     else:
-        _print(tally, study)
-    if tally.lost:
+        _print(summary, study)
+    if summary.unsuccessful:
         raise typer.Exit(NOT_MEASURED)
 
 
@@ -78,20 +80,20 @@ def _seconds(text: str) -> float:
         raise UserError(f"--max-time: {error}") from error
 
 
-def _print(tally: CampaignSummary, study: str) -> None:
+def _print(summary: CampaignSummary, study: str) -> None:
     counts = {
-        "ok": tally.ok,
-        "failed": tally.failed,
-        "timed out": tally.timeout,
-        "skipped": tally.skipped,
-        "left": tally.left,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "timed out": summary.timeout,
+        "skipped": summary.skipped,
+        "still to run": summary.remaining,
     }
     said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
     typer.echo(f"this session: {said or 'nothing was left to run'}")
-    if tally.lost:
+    if summary.unsuccessful:
         typer.echo(
-            f"{tally.lost} cells have no good run; 'benchcast list {study}' gives the reasons, "
-            "--retry-failed tries them again",
+            f"{summary.unsuccessful} cells have no good run; 'benchcast list {study}' gives the "
+            "reasons, --retry-failed tries them again",
             err=True,
         )
     typer.echo(f"next: benchcast report {study}")

@@ -56,6 +56,12 @@ def shares_machine(kind: str) -> bool:
     return settings is not None and settings.shares_machine
 
 
+def identity(spec: EnvironmentSpec) -> Mapping[str, str]:
+    """Return facts of an environment's machines that are part of cell keys; asks no machine."""
+    settings = kinds().get(spec.kind)
+    return {} if settings is None else settings.identity()
+
+
 def build(spec: EnvironmentSpec) -> Environment:
     """Return the environment that a study describes; StudyError for an unknown kind.
 

@@ -17,7 +17,7 @@ from typing import Annotated
 from bench import contracts
 from bench.contracts import Facts, Finding, Outcome, OwnedResource
 from bench.digests import digest
-from bench.directories import work_root
+from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
 from bench.records.cluster import ClusterSpec, Job, Owner
 from bench.records.results import Machine, MachineUse
@@ -61,7 +61,7 @@ class FakeEnvironment(contracts.Environment):
         return FakeCluster(self.settings, spec, self.folder / f"{owner.mark}.{owner.study}")
 
     def owned(self) -> Iterable[OwnedResource]:
-        for path in sorted(self.folder.glob("*.*.*")):
+        for path in sorted(p for root in work_roots() for p in root.glob(f"{KIND}/*.*.*")):
             session, cluster, study = path.name.split(".", 2)
             owner = Owner(study=study, session=session, cluster=cluster)
             yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))

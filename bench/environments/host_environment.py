@@ -147,8 +147,8 @@ class HostCluster(Cluster, Adaptable):
         """Have exactly one driver and ``spec.workers`` workers, each held to its shape."""
         self._hold(lambda hosts: self._provider.scale(hosts, spec, self.owner))
         if isinstance(self._provider, InstallsEngines):
-            install, engine = self._provider.install_engine, self._engines[spec.engine]
-            self._hold(lambda hosts: install(hosts, engine))
+            install = self._provider.install_engine
+            self._hold(lambda hosts: install(hosts, self._engines[spec.engine]))
         for number, host in enumerate(self._hosts()):
             host.limit(spec.worker if number else spec.driver)
 
@@ -178,9 +178,9 @@ class HostCluster(Cluster, Adaptable):
                     machine=host.machine().digest,
                     role="worker" if number else "driver",
                     seconds=now - since,
-                    provision_seconds=(
-                        host.provision_seconds if isinstance(host, Provisioned) else None
-                    ),
+                    provision_seconds=host.provision_seconds
+                    if isinstance(host, Provisioned)
+                    else None,
                 ),
             )
             for number, (host, since) in enumerate(self._held)

@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Iterable
 
 from bench.contracts import Cache
-from bench.directories import cache_root, work_root
+from bench.directories import cache_root
 from bench.errors import LaunchFailed
 from bench.hosts.agent import files, processes
 from bench.hosts.channel import AgentChannel
 from bench.hosts.host import Workspace
 from bench.hosts.tags import owner_of_tag, owner_of_text
-from bench.locks import session_alive
+from bench.locks import living_sessions
 from bench.text import plural
 
 _DIGEST = re.compile(r"[a-z]+-[0-9a-f]{16}")
@@ -40,8 +40,7 @@ class LocalCache:
 
         Of another machine's session, whose host this one is, only the tags are known.
         """
-        locks = sorted((work_root() / "locks").glob("*.lock"))
-        alive = [lock.stem for lock in locks if session_alive(lock.stem)]
+        alive = living_sessions()
         return _sessions([*alive, *_tagged(processes.owners(), files.folders(str(self._work)))])
 
     def remove(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ class _Found:
         self.owner = owner
         self.text = ""  # the owner, as its processes carry it
         self.count = 0
-        self.folder: Path | None = None
+        self.folders: list[Path] = []
         self.groups: list[list[str]] = []  # the folders of each
         self._channel = channel
 
@@ -33,7 +33,7 @@ class _Found:
         """Say what it is, in one line."""
         noun = "process" if self.count == 1 else "processes"
         parts = [f"{self.count} {noun}"] if self.count else []
-        parts += ["1 folder"] if self.folder is not None else []
+        parts += [plural(len(self.folders), "folder")] if self.folders else []
         parts += [plural(len(self.groups), "control group")] if self.groups else []
         study = self.owner.study or "unknown"
         whose = f"of study {study}, session {self.owner.session}"
@@ -44,35 +44,36 @@ class _Found:
         if self.count or self.groups:
             labels = {processes.OWNER: self.text} if self.count else {}
             end(self._channel, labels, self.groups)
-        if self.folder is not None:
-            remove(self._channel, self.folder)
+        for folder in self.folders:
+            remove(self._channel, folder)
 
 
-def find(channel: AgentChannel, work: Path, seen: set[str]) -> Iterable[OwnedResource]:
-    """Return one entry an owner, living or dead, from folders of ``work``, processes and groups.
+def find(channel: AgentChannel, works: Sequence[Path], seen: set[str]) -> Iterable[OwnedResource]:
+    """Return one entry an owner, living or dead, from folders in ``works``, processes and groups.
 
     ``seen`` are the places that were looked at through other addresses: two of them may be one
     machine. Those that are new are added.
     """
-    answer = channel.call("owned", root=str(work))
     found: dict[str, _Found] = {}
 
     def entry(owner: Owner) -> _Found:
         return found.setdefault(owner.mark, _Found(channel, owner))
 
-    folders = answer["folders"] if _new(answer["place"], seen) else {}
-    for name, text in folders.items():
-        if (owner := _folder_owner(name, text)) is not None:
-            entry(owner).folder = work / name
-    counts = answer["owners"] if _new(answer["space"], seen) else {}
-    for text, count in counts.items():
-        owner = owner_of_text(text)
-        one = entry(owner)
-        one.owner, one.text, one.count = owner, text, count
-    for name, (place, paths) in answer["groups"].items():
-        owner = owner_of_tag(name.removeprefix(PREFIX).rpartition(".")[0])
-        if owner is not None and _new(place, seen):
-            entry(owner).groups.append(paths)
+    for work in works:
+        answer = channel.call("owned", root=str(work))
+        folders = answer["folders"] if _new(answer["place"], seen) else {}
+        for name, text in folders.items():
+            if (owner := _folder_owner(name, text)) is not None:
+                entry(owner).folders.append(work / name)
+        counts = answer["owners"] if _new(answer["space"], seen) else {}
+        for text, count in counts.items():
+            owner = owner_of_text(text)
+            one = entry(owner)
+            one.owner, one.text, one.count = owner, text, count
+        for name, (place, paths) in answer["groups"].items():
+            owner = owner_of_tag(name.removeprefix(PREFIX).rpartition(".")[0])
+            if owner is not None and _new(place, seen):
+                entry(owner).groups.append(paths)
     return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
 
 

@@ -1,13 +1,12 @@
 """The samplers as metric sources: one on each machine of a cluster, one file of samples here.
 
 ``samples.parquet`` holds the machines and the labelled processes, ``gpu.parquet`` the GPUs.
-Neither ever fails a run: what goes wrong is logged, once for each reason, and is missing.
+Neither ever fails a run: what goes wrong is reported and is missing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import logging
@@ -92,7 +91,7 @@ class Sampler:
                 raw = host.folder / f"{self.name}.{next(self._numbers)}.jsonl"
                 process = host.beside(self.name, self._command(program, raw, interval, scoped))
             except (OSError, LaunchFailed) as error:
-                _log_once(f"no {self.name} of host {host.name}: {error}")
+                _report(f"no {self.name} of host {host.name}: {error}")
                 continue
             self._running.append(_Running(scope, host, raw, process))
 
@@ -110,7 +109,7 @@ class Sampler:
             try:
                 write_parquet(merged, target, self.columns, self.texts)
             except (OSError, ValueError, ImportError) as error:  # pyarrow's errors are ValueErrors
-                _log_once(f"no {self.name} of a run: {error}")
+                _report(f"no {self.name} of a run: {error}")
 
     def _command(
         self, program: Path, raw: Path, interval: float, scoped: Sequence[tuple[str, Host]]
@@ -127,7 +126,7 @@ class Sampler:
         try:
             one.host.get(one.raw, here)
         except (OSError, LaunchFailed) as error:
-            _log_once(f"no {self.name} of host {one.host.name}: {error}")
+            _report(f"no {self.name} of host {one.host.name}: {error}")
             return []
         found = list(_samples(here))
         if len(self._machines) > 1:
@@ -143,7 +142,7 @@ class Sampler:
                 _until_begun(one)
                 one.process.kill()
             except (OSError, LaunchFailed) as error:
-                _log_once(f"the sampler of host {one.host.name} was not ended: {error}")
+                _report(f"the sampler of host {one.host.name} was not ended: {error}")
 
 
 class HostSampler(Sampler):
@@ -193,9 +192,8 @@ def _until_begun(one: _Running) -> None:
         time.sleep(0.02)
 
 
-@functools.cache
-def _log_once(text: str) -> None:
-    """Log a trouble the first time; every run of a campaign has the same one."""
+def _report(text: str) -> None:
+    """Report a trouble; the runner tells the user once, and notes it in each run that has it."""
     _log.warning("%s", text)
 
 

@@ -7,6 +7,7 @@ has a limit. Errors name the host as the study does. Host keys are always checke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import hashlib
@@ -85,7 +86,7 @@ class SshChannel(AgentChannel):
             self._drop()
 
     def abort(self) -> None:
-        """Let the call that another thread waits for raise HostLost; later calls connect anew."""
+        """Let the call that another thread waits for raise HostLost; later calls connect again."""
         self._aborts += 1
         if (connection := self._connection) is not None:
             _running().call_soon_threadsafe(connection.abort)
@@ -333,7 +334,8 @@ class SshChannel(AgentChannel):
         python = self.address.python
         command = f"exec {shlex.quote(python)} -I -u -c {shlex.quote(program.BOOT)}"
         process = await connection.create_process(command, encoding=None)
-        process.stdin.write(program.message())
+        with contextlib.suppress(BrokenPipeError):  # it may have ended: its errors tell why
+            process.stdin.write(program.message())
         if not (greeting := await process.stdout.readline()):
             text = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
             raise LaunchFailed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bench.records.results import Run
 from bench.records.study import Cell
@@ -26,6 +26,12 @@ class Estimate:
         total, count = self._sums.get(_case_of(run.cell), (0.0, 0))
         self._sums[_case_of(run.cell)] = (total + seconds, count + 1)
         self._all = (self._all[0] + seconds, self._all[1] + 1)
+
+    def longest(self, cells: Iterable[Cell], lanes: Iterable[Collection[str]]) -> float | None:
+        """Return the seconds that cells take when lanes of environments run side by side."""
+        cells = list(cells)
+        each = [self.seconds(c for c in cells if c.environment in names) for names in lanes]
+        return max((one for one in each if one is not None), default=None)
 
     def seconds(self, cells: Iterable[Cell]) -> float | None:
         """Return the seconds that these cells will take, or None while nothing is known."""

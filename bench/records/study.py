@@ -146,6 +146,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     metric: str = TIME
     environments: tuple[EnvironmentSpec, ...]
     cases: tuple[Case, ...] = ()
+    parallel: bool = True  # environments that share no machine run side by side
     unplanned: tuple[str, ...] = ()
     limit_time: float | None = None
     limit_machines: AtLeastOne | None = None

@@ -1,6 +1,16 @@
 """Run a study: check -> open -> submit -> collect -> store -> close or adapt."""
 
-from bench.runner.campaign import CampaignSummary, Listener, run
+from bench.runner.campaign import run
 from bench.runner.preflight import PreparedStudy, prepare
+from bench.runner.progress import CampaignSummary, Listener
+from bench.runner.resolve import ResolvedStudy, resolve
 
-__all__ = ["Listener", "PreparedStudy", "CampaignSummary", "prepare", "run"]
+__all__ = [
+    "CampaignSummary",
+    "Listener",
+    "PreparedStudy",
+    "ResolvedStudy",
+    "prepare",
+    "resolve",
+    "run",
+]

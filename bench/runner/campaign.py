@@ -1,70 +1,29 @@
-"""The campaign: check -> open -> submit -> collect -> store -> close or adapt, cell by cell."""
+"""A session of a campaign: what was left is removed, what is not done of a study is run."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-import msgspec
-
-from bench import environments
-from bench.contracts import Adaptable, Cluster, Environment
-from bench.errors import LaunchFailed, Stopped
-from bench.ids import new_id, utc_now
-from bench.locks import FileLock, machine_lock, session_lock
+from bench.locks import delete_lock, machine_lock_is_shared, session_lock
 from bench.plan import Fixed
 from bench.plan.progress import Index
-from bench.records import identity
-from bench.records.cluster import ClusterSpec, Owner
-from bench.records.results import ClusterEvent, Run, Session, Started, StoppedLine
-from bench.records.study import Case, Cell
+from bench.records.cluster import Owner
+from bench.records.results import Run, Session
+from bench.records.study import Cell
 from bench.runner import cleanup
-from bench.runner.execute import execute
-from bench.runner.preflight import PreparedStudy, need
-from bench.runner.run_record import Attempt, cluster_phases, unstarted
+from bench.runner.clusters import Clusters
+from bench.runner.lanes import CampaignContext, Lane, run_lanes
+from bench.runner.notes import listening
+from bench.runner.preflight import PreparedStudy
+from bench.runner.progress import CampaignSummary, Listener, Progress
 from bench.runner.session import new_session
+from bench.runner.sharing import is_here
+from bench.runner.stop import MachineLimit, Stop
 from bench.store.folder import Store
-from bench.store.journal import Journal
 from bench.store.reader import Results
-from bench.text import plural, redact
-
-REASON = 1000  # characters, at most, of why a cluster did not come up
-
-
-class Listener(Protocol):
-    """Who follows a campaign; called from the thread that runs it, ``stage`` from another."""
-
-    def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
-        """A session begins: so many cells are planned, these are to run, those runs are known."""
-
-    def cell(self, cell: Cell, attempt: int) -> None:
-        """A cell begins."""
-
-    def stage(self, text: str) -> None:
-        """The cell is now at this phase or pipeline stage."""
-
-    def finished(self, run: Run) -> None:
-        """A cell has its run."""
-
-    def more(self, cells: Sequence[Cell]) -> None:
-        """The plan adds these cells, from what the runs so far have shown."""
-
-    def note(self, text: str) -> None:
-        """Something happened that the user may want to know."""
-
-
-class CampaignSummary(msgspec.Struct, kw_only=True):
-    """How a session ended: its runs by status, the planned cells that are still to run (``left``)
-    and those given up without a good run (``lost``), skipped ones apart."""
-
-    ok: int = 0
-    failed: int = 0
-    timeout: int = 0
-    skipped: int = 0
-    left: int = 0
-    lost: int = 0
-    session: str = ""
+from bench.text import plural
 
 
 def run(
@@ -93,276 +52,109 @@ def run(
         _clean(prepared, store, results, listener)
         latest = results.latest
         campaign = None if new or latest is None else latest.campaign
+        runs = results.of_campaign(campaign) if campaign else []
+        index = Index(runs, cleanup.crashes(results, campaign) if campaign else ())
+        plan = prepared.plan(retry=index if retry_failed else None)
+        _note_given_up(plan, index, listener)
         session = new_session(prepared.study, prepared.folder, campaign)
-        lock = session_lock(session.session)
-        lock.acquire()
-        kept = cleanup.keep(session.session, prepared.study)
-        work: _Campaign | None = None
-        journal = store.journal(session)
-        try:
-            runs = results.of_campaign(campaign) if campaign else []
-            index = Index(runs, cleanup.crashes(results, campaign) if campaign else ())
-            plan = prepared.plan(retry=index if retry_failed else None)
-            limit = max_time if max_time is not None else prepared.study.limit_time
-            spent = sum(sum(one.phases.values()) for one in runs)
-            end = None if limit is None else time.monotonic() + max(0.0, limit - spent)
-            work = _Campaign(prepared, store, journal, session, index, listener, end)
-            wanted = [cell for cell in plan.remaining(index) if where(cell)]
-            _tell_given_up(plan, index, listener)
-            listener.begin(len(plan.planned(index)), wanted, runs)
-            return work.run(plan, wanted, where)
-        finally:
-            journal.close()
-            if kept is not None and not (work is not None and work.unclosed):
-                kept.unlink(missing_ok=True)
-            lock.remove()
+        progress = Progress(plan, index, listener, session.session, where)
+        stop = Stop(_end(prepared, runs, max_time))
+        return _run_session(prepared, store, session, progress, stop, runs)
+
+
+def _run_session(
+    prepared: PreparedStudy,
+    store: Store,
+    session: Session,
+    progress: Progress,
+    stop: Stop,
+    runs: Sequence[Run],
+) -> CampaignSummary:
+    """Run the cells while the session's lock is held and its settings are kept for a cleanup."""
+    lock = session_lock(session.session)
+    lock.acquire()
+    settings = cleanup.save_settings(session.session, prepared.study)
+    lanes: list[Lane] = []
+    journal = store.journal(session)
+    try:
+        with listening(progress.note) as notes:
+            context = CampaignContext(
+                prepared=prepared,
+                store=store,
+                journal=journal,
+                session=session.session,
+                progress=progress,
+                stop=stop,
+                notes=notes,
+            )
+            lanes = _lanes(context)
+            wanted = progress.begin(runs)
+            while wanted:
+                run_lanes(lanes, wanted, context)
+                wanted = progress.more()
+            return progress.summary()
+    finally:
+        journal.close()
+        if settings is not None and all(lane.clusters.settled for lane in lanes):
+            settings.unlink(missing_ok=True)
+        delete_lock(lock)
+
+
+def _lanes(context: CampaignContext) -> list[Lane]:
+    prepared = context.prepared
+    owner = Owner(study=prepared.study.name, session=context.session, cluster="")
+    limit, ids = MachineLimit(prepared.study.limit_machines), itertools.count(1)
+    return [
+        Lane(
+            names,
+            context,
+            Clusters(prepared.environments, owner, context.journal, limit, ids),
+        )
+        for names in prepared.lanes()
+    ]
 
 
 def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Listener) -> None:
-    for leftover in cleanup.leftovers(results, prepared.environments.values()):
-        listener.note(f"removing {leftover.text}")
-        leftover.remove()
-    cleanup.discard(store, cleanup.orphans(store, results))
+    """Remove what dead sessions of these results left; tell what else the user should know."""
+    dead = cleanup.dead_sessions(results)
+    specs = {cleanup.record_of_spec(one): one.name for one in prepared.study.environments}
+    places = {record: prepared.environments[name] for record, name in specs.items()}
+    sweep = cleanup.find(store, results, places, dead)
+    for text in sweep.notes:
+        listener.note(text)
+    for text in sweep.remove(store):
+        listener.note(f"removing {text}")
+    cleanup.forget(results, dead, sweep.looked_at)
+    sharing = any(map(is_here, prepared.environments.values()))
+    if sharing and not machine_lock_is_shared():
+        listener.note("other users' campaigns on this machine do not wait for this one's cells")
 
 
-def _tell_given_up(plan: Fixed, index: Index, listener: Listener) -> None:
-    left = {cell.key for cell in plan.remaining(index)}
+def _end(prepared: PreparedStudy, runs: Sequence[Run], max_time: float | None) -> float | None:
+    """Return when the campaign's time is over, on the monotonic clock; None without a limit."""
+    limit = max_time if max_time is not None else prepared.study.limit_time
+    return None if limit is None else time.monotonic() + max(0.0, limit - seconds_spent(runs))
+
+
+def seconds_spent(runs: Sequence[Run]) -> float:
+    """Return the time that runs took, side by side counted once."""
+    spans = []
+    for one in runs:
+        begun = one.started_at.timestamp()
+        spans.append((begun, begun + sum(one.phases.values())))
+    spent, until = 0.0, float("-inf")
+    for begun, ended in sorted(spans):
+        spent += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
+    return spent
+
+
+def _note_given_up(plan: Fixed, index: Index, listener: Listener) -> None:
+    remaining = {cell.key for cell in plan.remaining(index)}
     for cell in plan.cells:
-        if index.took_down(cell) and cell.key not in left:
+        if index.took_down(cell) and cell.key not in remaining:
             workers = plural(cell.workers, "worker")
             listener.note(
                 f"given up: {cell.workload} on {cell.environment}, {workers}, repeat "
                 f"{cell.repeat + 1}: two starts took the harness down; --retry-failed tries again"
             )
-
-
-class _Campaign:
-    """One session at work: at most one cluster is open at a time."""
-
-    def __init__(
-        self,
-        prepared: PreparedStudy,
-        store: Store,
-        journal: Journal,
-        session: Session,
-        index: Index,
-        listener: Listener,
-        end: float | None,
-    ) -> None:
-        self._prepared = prepared
-        self._store = store
-        self._journal = journal
-        self._session = session
-        self._index = index
-        self._listener = listener
-        self._end = end
-        self._tally = CampaignSummary(session=session.session)
-        self._open: _Open | None = None
-        self.unclosed = False  # whether a cluster may be left, for cleanup with these settings
-        self._count = 0
-
-    def run(
-        self, plan: Fixed, wanted: Sequence[Cell], where: Callable[[Cell], bool]
-    ) -> CampaignSummary:
-        """Run these cells of the plan, one after the other, and what it adds to them."""
-        session = self._session.session
-        try:
-            while wanted:
-                for cell in wanted:
-                    self._until_done(plan, cell)
-                wanted = [one for one in plan.remaining(self._index, session) if where(one)]
-                if wanted:
-                    self._listener.more(wanted)
-        finally:
-            self._close()
-        left = plan.remaining(self._index, session)
-        self._tally.left = len(left)
-        self._tally.lost = sum(
-            not self._index.ok(cell) and not self._index.skipped(cell, session)
-            for cell in plan.planned(self._index, session)
-        ) - len(left)
-        for one in plan.wide(self._index):
-            self._listener.note(f"still wide: {one.describe()}")
-        return self._tally
-
-    def _until_done(self, plan: Fixed, cell: Cell) -> None:
-        case = plan.case(cell)
-        reason = plan.reason_to_skip(cell)
-        while True:
-            number = self._index.attempts(cell) + 1
-            attempt = self._attempt(cell, case, number)
-            if reason:
-                run = unstarted(attempt, "skipped", reason)
-                self._journal.write(run)
-            else:
-                if self._end is not None and time.monotonic() >= self._end:
-                    raise Stopped("the time limit is reached", remedy="run again to continue")
-                self._listener.cell(cell, number)
-                run = self._one(attempt)
-            self._index.add(run)
-            setattr(self._tally, run.status, getattr(self._tally, run.status) + 1)
-            self._listener.finished(run)
-            if run.status in ("ok", "skipped") or number >= plan.attempts(cell):
-                return
-
-    def _attempt(self, cell: Cell, case: Case, number: int) -> Attempt:
-        workload = self._prepared.workloads[case.use]
-        return Attempt(
-            run=new_id(),
-            cell=cell,
-            case=case,
-            number=number,
-            session=self._session.session,
-            cluster=f"c{self._count}",
-            started_at=utc_now(),
-            task=workload.manifest.task,
-            bundle=workload.bundle.digest,
-        )
-
-    def _one(self, attempt: Attempt) -> Run:
-        """Run one cell, in its turn where machines are shared."""
-        environment = self._prepared.environments[attempt.case.environment]
-        self._journal.once(self._prepared.workloads[attempt.case.use].bundle)
-        self._journal.once(identity.case_line(attempt.case))
-        turn = machine_lock() if environments.shares_machine(environment.kind) else None
-        try:
-            self._queue(turn, attempt)
-            try:
-                cluster = self._cluster(environment, attempt)
-            except LaunchFailed as error:
-                run = unstarted(attempt, "failed", redact(str(error), REASON))
-                self._journal.write(run)
-                return run
-            run = self._submit(cluster, attempt)
-            if run.status != "ok" or not attempt.case.policy.reuse:
-                self._close()
-            return run
-        finally:
-            if turn is not None:
-                turn.release()
-            if attempt.case.policy.pause:
-                time.sleep(attempt.case.policy.pause)
-
-    def _queue(self, turn: FileLock | None, attempt: Attempt) -> None:
-        begun = time.monotonic()
-        if turn is not None and not turn.acquire(timeout=0):
-            self._listener.stage("queue")
-            turn.acquire()
-        attempt.phases["queue"] = time.monotonic() - begun
-
-    def _submit(self, cluster: _Open, attempt: Attempt) -> Run:
-        started = Started(
-            run=attempt.run, key=attempt.cell.key, cluster=cluster.id, at=attempt.started_at
-        )
-        self._journal.write(started)
-        try:
-            job = self._prepared.job(attempt.case, attempt.run)
-            run = execute(
-                cluster.cluster,
-                job,
-                attempt,
-                self._store,
-                self._listener.stage,
-                self._end,
-                self._prepared.study.sampling,
-            )
-        except LaunchFailed as error:  # a host was lost before the job ran
-            self._store.discard(attempt.run)
-            run = unstarted(attempt, "failed", redact(str(error), REASON))
-        except (KeyboardInterrupt, Stopped) as stop:
-            reason = str(stop) or "stopped by the user"
-            self._journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))
-            self._store.discard(attempt.run)
-            raise
-        self._journal.write(run)
-        return run
-
-    def _cluster(self, environment: Environment, attempt: Attempt) -> _Open:
-        """Return a cluster that is what the case needs: the open one, adapted or a new one."""
-        wanted = need(attempt.case)
-        name = attempt.case.environment
-        current = self._open
-        if current is not None and current.serves(name, wanted, attempt.case.policy.reuse):
-            if current.need != wanted:
-                self._listener.stage("launch")
-                self._adapt(current, wanted)
-                attempt.phases.update(cluster_phases(current.cluster.facts))
-        else:
-            self._close()
-            self._listener.stage("launch")
-            current = self._opening(environment, name, wanted)
-            attempt.phases.update(cluster_phases(current.cluster.facts))
-        attempt.cluster = current.id
-        return current
-
-    def _opening(self, environment: Environment, name: str, wanted: ClusterSpec) -> _Open:
-        self._count += 1
-        number = f"c{self._count}"
-        study, session = self._prepared.study.name, self._session.session
-        line = ClusterEvent(cluster=number, environment=name, event="opening", at=utc_now())
-        self._journal.write(line)
-        owner = Owner(study=study, session=session, cluster=number)
-        cluster = environment.open(wanted, owner)
-        self._open = _Open(id=number, environment=name, need=wanted, cluster=cluster)
-        self._tell(self._open, "open")
-        return self._open
-
-    def _adapt(self, current: _Open, wanted: ClusterSpec) -> None:
-        assert isinstance(current.cluster, Adaptable)  # ``serves`` has seen to it
-        try:
-            current.cluster.adapt(wanted)
-        except LaunchFailed:
-            self._close()
-            raise
-        current.need = wanted
-        self._tell(current, "adapted")
-
-    def _tell(self, current: _Open, event: str) -> None:
-        facts = current.cluster.facts
-        for machine in facts.machines.values():
-            self._journal.once(machine)
-        line = ClusterEvent(
-            cluster=current.id,
-            environment=current.environment,
-            event="open" if event == "open" else "adapted",
-            at=utc_now(),
-            phases=dict(facts.phases),
-            machines=facts.uses,
-        )
-        self._journal.write(line)
-
-    def _close(self) -> None:
-        current, self._open = self._open, None
-        if current is None:
-            return
-        begun = time.monotonic()
-        try:
-            current.cluster.close()
-        except BaseException:
-            self.unclosed = True
-            raise
-        seconds = time.monotonic() - begun
-        line = ClusterEvent(
-            cluster=current.id,
-            environment=current.environment,
-            event="closed",
-            at=utc_now(),
-            phases={"teardown": seconds},
-            machines=current.cluster.facts.uses,
-        )
-        self._journal.write(line)
-
-
-class _Open(msgspec.Struct, kw_only=True):
-    """The cluster that is open now."""
-
-    id: str
-    environment: str
-    need: ClusterSpec
-    cluster: Cluster
-
-    def serves(self, environment: str, wanted: ClusterSpec, reuse: bool) -> bool:
-        """Return whether it can become what is wanted."""
-        if environment != self.environment or not reuse:
-            return False
-        return wanted == self.need or isinstance(self.cluster, Adaptable)

@@ -6,54 +6,82 @@ import contextlib
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bench.contracts import Cluster, Execution, MetricSource, Outcome, ReportsEvents
-from bench.errors import Stopped, StorageFailed
+from bench.errors import StorageFailed
 from bench.records.cluster import Job
 from bench.records.results import Run, RunEvent
-from bench.records.study import Case
 from bench.run_files import contention
 from bench.run_files.workload_log import event_of
-from bench.runner.run_record import Attempt, judge
+from bench.runner.run_record import Attempt, record_of
+from bench.runner.stop import Stop
 from bench.store.folder import Store
 
 SLICE = 1.0  # seconds between looks at the limits while a run works
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def execute(
-    cluster: Cluster,
-    job: Job,
-    attempt: Attempt,
-    store: Store,
-    stage: Callable[[str], None],
-    end: float | None,
-    sampling: float,
-) -> Run:
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What a run needs of its campaign; ``sampling`` is the seconds from sample to sample."""
+
+    store: Store
+    stop: Stop
+    stage: Callable[[str], None]
+    sampling: float = 1.0
+
+
+def execute(cluster: Cluster, job: Job, attempt: Attempt, context: RunContext) -> Run:
     """Run the job on the cluster and return its record; its folder is in place by then.
 
-    ``end`` is the campaign's deadline on the monotonic clock: past it the run is cancelled and
-    Stopped is raised. ``sampling`` is the seconds from one sample of the machines to the next.
-    Whatever is raised, the job is stopped first.
+    When the campaign ends meanwhile the run is cancelled and Stopped is raised. Whatever is
+    raised, the job is stopped first.
     """
-    folder = store.partial(attempt.run)
-    cpu = time.process_time()
+    folder = context.store.partial(attempt.run)
+    spans: dict[str, float] = {}  # the harness's own seconds
     sources = cluster.sources()
+    outcome, timed_out = _outcome(cluster, job, sources, folder, context, spans)
+    with _span(spans, "store"):
+        withheld = _contention(attempt, folder)
+        run = record_of(
+            attempt,
+            outcome,
+            timed_out=timed_out,
+            events=_events(outcome, withheld, sources),
+            contention=withheld,
+        )
+        context.store.keep(attempt.run)
+    return msgspec.structs.replace(run, spans=spans)
+
+
+def _outcome(
+    cluster: Cluster,
+    job: Job,
+    sources: Sequence[MetricSource],
+    folder: Path,
+    context: RunContext,
+    spans: dict[str, float],
+) -> tuple[Outcome, bool]:
+    """Submit, wait and collect; return what came back and whether the run's own time was over."""
+    cpu = time.process_time()
     execution: Execution | None = None
     try:
-        with _span(attempt, "submit"):
+        with _span(spans, "submit"):
             for source in sources:
-                source.start(sampling)
-            stage("launch")
+                source.start(context.sampling)
+            context.stage("launch")
             execution = cluster.submit(job)
-        _follow(execution, stage)
-        timed_out = not _wait(execution, job.timeout, end)
+        _follow(execution, context.stage)
+        timed_out = not _wait(execution, job.timeout, context.stop)
         if timed_out:
             execution.cancel()
-        attempt.spans["cpu"] = time.process_time() - cpu
-        with _span(attempt, "collect"), _full_disk():
+        spans["cpu"] = time.process_time() - cpu
+        with _span(spans, "collect"), _full_disk():
             outcome = execution.collect(folder)
             for source in sources:
                 source.stop(folder)
@@ -65,16 +93,18 @@ def execute(
             for source in sources:
                 source.stop(folder)
         raise
-    with _span(attempt, "store"):
-        withheld = contention_of(attempt.case, folder)
-        events = events_of(outcome, withheld, sources)
-        run = judge(attempt, outcome, timed_out=timed_out, events=events, contention=withheld)
-        store.keep(attempt.run)
-    return run
+    return outcome, timed_out
 
 
-def events_of(
-    outcome: Outcome, withheld: Mapping[str, float], sources: Sequence[MetricSource]
+def _contention(attempt: Attempt, folder: Path) -> dict[str, float]:
+    """Return what the machine withheld from the run, as the samples tell it."""
+    shapes = {"driver": attempt.case.driver, "worker": attempt.case.worker}
+    limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
+    return dict(contention.read(folder / "samples.parquet", limited))
+
+
+def _events(
+    outcome: Outcome, withheld: dict[str, float], sources: Sequence[MetricSource]
 ) -> list[RunEvent]:
     """Return what happened to a run, as its engine, its samples and its platform tell it."""
     watching = [one for one in sources if isinstance(one, ReportsEvents)]
@@ -82,20 +112,12 @@ def events_of(
     return [*events, *contention.events(withheld, [event.kind for event in events])]
 
 
-def contention_of(case: Case, folder: Path) -> Mapping[str, float]:
-    """Return what the machine withheld from the run, as the samples show it."""
-    shapes = {"driver": case.driver, "worker": case.worker}
-    limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
-    return contention.read(folder / "samples.parquet", limited)
-
-
-def _wait(execution: Execution, timeout: float, end: float | None) -> bool:
+def _wait(execution: Execution, timeout: float, stop: Stop) -> bool:
     """Wait in slices; False when the run's own time is over, Stopped when the campaign's is."""
     limit = time.monotonic() + timeout
     while True:
+        stop.check()
         now = time.monotonic()
-        if end is not None and now >= end:
-            raise Stopped("the time limit is reached", remedy="run again to continue")
         if now >= limit:
             return False
         if execution.wait(min(SLICE, limit - now)):
@@ -115,12 +137,12 @@ def _follow(execution: Execution, stage: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _span(attempt: Attempt, name: str) -> Iterator[None]:
+def _span(spans: dict[str, float], name: str) -> Iterator[None]:
     begun = time.monotonic()
     try:
         yield
     finally:
-        attempt.spans[name] = time.monotonic() - begun
+        spans[name] = time.monotonic() - begun
 
 
 @contextlib.contextmanager

@@ -1,47 +1,30 @@
-"""Everything that can be known before anything is started: bundles, findings, the plan."""
+"""Ask the environments of a study, before anything is started, what stands in its way."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from bench import environments, workloads
+from bench import environments
 from bench.contracts import Environment, Finding
 from bench.errors import UnsuitableEnvironment
-from bench.plan import Auto, Fixed
-from bench.plan.progress import Index
-from bench.records.cluster import ClusterSpec, Job
-from bench.records.results import Bundle
-from bench.records.study import Case, Study
-from bench.records.workload import Manifest
+from bench.records.cluster import ClusterSpec
+from bench.records.study import Study
+from bench.runner.notes import listening
+from bench.runner.resolve import ResolvedStudy, cluster_spec, resolve
+from bench.runner.sharing import lanes_of
 from bench.text import plural
 
 
-class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """A workload as the runner needs it; ``files`` maps a path in the bundle to its place here."""
+class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
+    """A resolved study with its environments built and asked; a context manager closes them."""
 
-    manifest: Manifest
-    bundle: Bundle
-    files: Mapping[str, str]
-
-
-class PreparedStudy(msgspec.Struct, kw_only=True):
-    """A study with its environments built, its workloads read and its findings made.
-
-    A context manager that closes the environments. ``skipped`` maps a case's position to the
-    reason why it cannot run here.
-    """
-
-    study: Study
-    folder: Path
     environments: Mapping[str, Environment]
-    workloads: Mapping[str, Workload]
     findings: tuple[Finding, ...]
-    skipped: Mapping[int, str]
 
     def close(self) -> None:
         """Close every environment, also where one cannot be closed."""
@@ -57,46 +40,40 @@ class PreparedStudy(msgspec.Struct, kw_only=True):
         """Close the environments."""
         self.close()
 
-    def plan(self, *, retry: Index | None = None) -> Fixed:
-        """Return the plan of the study on these environments."""
-        kind = Fixed if self.study.width is None else Auto
-        bundles = {one.bundle.digest: one.bundle for one in self.workloads.values()}
-        return kind(self.study, skipped=self.skipped, retry=retry, bundles=bundles)
-
-    def job(self, case: Case, run: str) -> Job:
-        """Return the job of a case for the run of this id."""
-        return _job(case, run, self.workloads[case.use])
+    def lanes(self) -> list[set[str]]:
+        """Return the environments' names, together where they take turns."""
+        return lanes_of(self.environments, parallel=self.study.parallel)
 
     def raise_if_unfit(self) -> None:
         """Raise UnsuitableEnvironment when the study, or every case of it, cannot run here."""
-        against = [one for one in self.findings if one.severity == "error" and one.scope == "study"]
-        if not against and len(self.skipped) == len(self.study.cases):
-            against = [one for one in self.findings if one.severity == "error"]
-        if against:
-            raise UnsuitableEnvironment(against[0].what, remedy=against[0].remedy)
+        errors = [one for one in self.findings if one.severity == "error"]
+        blocking = [one for one in errors if one.scope == "study"]
+        if not blocking and len(self.skipped) == len(self.study.cases):
+            blocking = errors
+        if blocking:
+            raise UnsuitableEnvironment(blocking[0].what, remedy=blocking[0].remedy)
 
 
 def prepare(study: Study, folder: Path) -> PreparedStudy:
-    """Read the workloads, build the environments and ask them what stands against the study.
+    """Resolve a study, build its environments, and ask each once for each distinct cluster.
 
     ``folder`` is the study file's: workloads given by path are found from it. The caller closes
     what is returned.
     """
-    found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
+    resolved = resolve(study, folder)
     with contextlib.ExitStack() as opened:
         places = {
             spec.name: opened.enter_context(environments.build(spec)) for spec in study.environments
         }
-        study = _resolved(study, found, places)
-        findings, skipped = _checked(study, places)
+        findings, skipped = _checked(resolved.study, places)
         opened.pop_all()
     return PreparedStudy(
-        study=study,
+        study=resolved.study,
         folder=folder,
-        environments=places,
-        workloads=found,
-        findings=findings,
+        workloads=resolved.workloads,
         skipped=skipped,
+        environments=places,
+        findings=findings,
     )
 
 
@@ -106,70 +83,38 @@ def _checked(
     """Return all findings, and why which cases are skipped."""
     findings: dict[Finding, None] = {}
     skipped: dict[int, str] = {}
-    for position, case in enumerate(study.cases):
-        place = places[case.environment]
-        for finding in [*_too_many(study, place, case), *place.check(need(case))]:
-            findings[finding] = None
-            if finding.severity == "error":
-                skipped.setdefault(position, finding.what)
+    with listening(lambda text: findings.setdefault(_note(text))):
+        for name, spec, positions in _distinct(study):
+            place = places[name]
+            for finding in [*_too_many(study, name, place, spec), *place.check(spec)]:
+                findings[finding] = None
+                if finding.severity == "error":
+                    skipped |= {n: skipped.get(n, finding.what) for n in positions}
     return tuple(findings), skipped
 
 
-def _resolved(
-    study: Study, found: Mapping[str, Workload], places: Mapping[str, Environment]
-) -> Study:
-    """Return the study with the cases' bundles and machines, which their keys need."""
-    identities = {name: place.identity() for name, place in places.items()}
-    cases = tuple(
-        msgspec.structs.replace(
-            case, bundle=found[case.use].bundle.digest, machines=identities[case.environment]
-        )
-        for case in study.cases
-    )
-    return msgspec.structs.replace(study, cases=cases)
+def _distinct(study: Study) -> Iterator[tuple[str, ClusterSpec, Sequence[int]]]:
+    """Yield each cluster that an environment is asked for, with the positions of its cases."""
+    found: dict[tuple[str, bytes], tuple[ClusterSpec, list[int]]] = {}
+    for position, case in enumerate(study.cases):
+        spec = cluster_spec(case)
+        key = (case.environment, msgspec.json.encode(spec, order="sorted"))
+        found.setdefault(key, (spec, []))[1].append(position)
+    for (name, _), (spec, positions) in found.items():
+        yield name, spec, positions
 
 
-def _too_many(study: Study, place: Environment, case: Case) -> list[Finding]:
-    """Say that a case takes more machines than the study allows at a time."""
+def _note(text: str) -> Finding:
+    return Finding(severity="warning", scope="study", what=text)
+
+
+def _too_many(study: Study, name: str, place: Environment, spec: ClusterSpec) -> list[Finding]:
+    """Say that a cluster takes more machines than the study allows at a time."""
     most = study.limit_machines
-    wanted = place.machines(need(case))
+    wanted = place.machines(spec)
     if most is None or wanted <= most:
         return []
-    what = f"{plural(case.workers, 'worker')} on {case.environment} take {wanted} machines;"
+    what = f"{plural(spec.workers, 'worker')} on {name} take {wanted} machines;"
     what += f" limits.machines = {most}"
     remedy = "ask for fewer workers, or raise the limit"
     return [Finding(severity="error", scope="cell", what=what, remedy=remedy)]
-
-
-def need(case: Case) -> ClusterSpec:
-    """Return the cluster that a case needs."""
-    return ClusterSpec(
-        engine=case.engine,
-        workers=case.workers,
-        worker=case.worker,
-        driver=case.driver,
-        conf=case.conf,
-        versions=case.versions,
-    )
-
-
-def _read(use: str, folder: Path) -> Workload:
-    found = workloads.find(use, folder)
-    files = {path: str(place.resolve()) for path, place in workloads.sources(found).items()}
-    return Workload(manifest=workloads.read(found), bundle=workloads.bundle(found), files=files)
-
-
-def _job(case: Case, run: str, workload: Workload) -> Job:
-    return Job(
-        run=run,
-        engine=case.engine,
-        entry=workload.manifest.entry,
-        bundle=workload.files,
-        params=case.params,
-        datasets=case.datasets,
-        metrics={name: one.unit for name, one in workload.manifest.metrics.items()},
-        workers=case.workers,
-        passes=case.passes,
-        stages=case.stages,
-        timeout=case.policy.timeout,
-    )

@@ -7,30 +7,33 @@ from datetime import datetime
 
 import msgspec
 
-from bench.contracts import Facts, Outcome
+from bench.contracts import Outcome
 from bench.digests import digest
 from bench.records.results import Digests, Run, RunEvent, Status
 from bench.records.study import Case, Cell
 from bench.run_files import workload_log
 
 
-class Attempt(msgspec.Struct, kw_only=True):
-    """What is known of a run before it is judged; ``spans`` are the harness's own seconds."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a run before it is submitted.
+
+    ``phases`` are the seconds that it took to get the cluster: queue, and provision and launch of
+    an opening or adapting that this run is the first after.
+    """
 
     run: str
     cell: Cell
     case: Case
     number: int
     session: str
-    cluster: str
     started_at: datetime
     task: str
     bundle: str
-    spans: dict[str, float] = {}
-    phases: dict[str, float] = {}
+    cluster: str = ""
+    phases: Mapping[str, float] = {}
 
 
-def judge(
+def record_of(
     attempt: Attempt,
     outcome: Outcome,
     *,
@@ -47,32 +50,21 @@ def judge(
     }
     first = logs.get(0, workload_log.Log(fault="log incomplete: no log came back"))
     status, reason = _status(attempt, outcome, logs, timed_out)
-    return Run(
-        run=attempt.run,
-        cell=attempt.cell,
-        attempt=attempt.number,
-        session=attempt.session,
-        cluster=attempt.cluster,
-        status=status,
-        reason=reason,
-        started_at=attempt.started_at,
+    return msgspec.structs.replace(
+        unstarted(attempt, status, reason),
         machines=outcome.machines,
         phases=_phases(attempt, outcome, first),
         stages=first.stages,
         passes=first.passes,
-        warmups=attempt.case.warmups,
-        stages_mode=attempt.case.stages,
         measurements=first.measurements,
         quality=first.quality,
         events=tuple(events),
         contention=contention or {},
-        workers_wanted=attempt.case.workers,
         workers_seen=first.workers,
         worker_cpu=outcome.worker_cpu,
         digests=digests(attempt, first.datasets),
         versions=first.versions,
         artefacts=first.artefacts,
-        spans=attempt.spans,
     )
 
 
@@ -92,7 +84,6 @@ def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
         stages_mode=attempt.case.stages,
         workers_wanted=attempt.case.workers,
         digests=digests(attempt, {}),
-        spans=attempt.spans,
     )
 
 
@@ -129,17 +120,9 @@ def _status(
     return "ok", ""
 
 
-def _phases(attempt: Attempt, outcome: Outcome, log: workload_log.Log) -> dict[str, float]:
+def _phases(attempt: Attempt, outcome: Outcome, log: workload_log.Log) -> Mapping[str, float]:
     """Queue and provision as measured; launch is engine start + submit -> exit - work."""
-    phases = dict(attempt.phases)
     if log.work is None:
-        return phases
-    phases["work"] = log.work
-    phases["launch"] = phases.get("launch", 0.0) + max(0.0, outcome.seconds - log.work)
-    phases.update(outcome.phases)
-    return phases
-
-
-def cluster_phases(facts: Facts) -> dict[str, float]:
-    """Return the phases of an opening or adapting that its first run carries."""
-    return {name: seconds for name, seconds in facts.phases.items() if name != "teardown"}
+        return attempt.phases
+    launch = attempt.phases.get("launch", 0.0) + max(0.0, outcome.seconds - log.work)
+    return {**attempt.phases, "work": log.work, "launch": launch, **outcome.phases}

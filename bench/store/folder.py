@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.locks import FileLock
+from bench.locks import file_lock, try_acquire
 from bench.records.results import (
     Session,
 )
@@ -42,10 +42,10 @@ class Store:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one ``run``; StoreError when another has it or it is read-only."""
-        lock = FileLock(self.root / ".lock")
+        lock = file_lock(self.root / ".lock")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            taken = lock.acquire(timeout=0)
+            taken = try_acquire(lock)
             probe = self.root / f".probe-{os.getpid()}"
             probe.touch()
             probe.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from bench.records.results import (
 
 
 class Journal:
-    """A session's file: whole lines, each on the disk when ``write`` returns."""
+    """A session's file: whole lines, each on the disk when ``write`` returns; for any thread."""
 
     def __init__(self, path: Path) -> None:
         """Create the file; it must not exist."""
         self.path = path
+        self._lock = threading.RLock()
         with storage_errors(path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             self._fd = os.open(path, flags, 0o644)
@@ -34,7 +36,7 @@ class Journal:
     def write(self, line: Line) -> None:
         """Append one line; StorageFailed when the disk does not take it whole."""
         data = _encoder.encode(line) + b"\n"
-        with storage_errors(self.path):
+        with self._lock, storage_errors(self.path):
             written = os.write(self._fd, data)
             if written < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -42,13 +44,16 @@ class Journal:
 
     def once(self, line: Machine | Bundle | CaseLine) -> None:
         """Append a machine, a bundle or a case, unless this file has it already."""
-        if line.digest not in self._known:
-            self._known.add(line.digest)
-            self.write(line)
+        with self._lock:
+            if line.digest not in self._known:
+                self._known.add(line.digest)
+                self.write(line)
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close the file; later lines are refused (StorageFailed)."""
+        with self._lock:
+            os.close(self._fd)
+            self._fd = -1
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ seed    = 7                            # of the order of the runs
 # retries = 1                          # of a failed run
 # pause   = "10 s"                     # between runs
 # sampling = "1 s"                     # of CPU, memory and so on: 100 ms to 1 min
+# parallel = false                     # one environment after the other, also on machines apart
 # limits  = { time = "2 h" }           # of the whole campaign
 
 [[workload]]

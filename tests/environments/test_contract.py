@@ -154,7 +154,8 @@ def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[Bed]:
 
 
 def test_identity_is_text_and_does_not_change(bed: Bed) -> None:
-    one, other = bed.place().identity(), bed.place().identity()
+    spec = EnvironmentSpec(name="here", kind=bed.kind.kind)
+    one, other = environments.identity(spec), environments.identity(spec)
     assert dict(one) == dict(other)
     assert all(isinstance(value, str) for value in one.values())
 

@@ -108,7 +108,8 @@ def test_a_kind_of_another_package_is_used_like_ours(site: Path, tmp_path: Path)
     assert (found.keyed, found.for_record().settings) == ({"nodes": 3}, {"nodes": 3})
     with environments.build(found) as built:
         assert (built.kind, built.machines(spec("spark", 3))) == ("my-cloud", 3)
-        assert (built.check(spec("spark", 3)), built.identity(), built.owned()) == ((), {}, ())
+        assert (built.check(spec("spark", 3)), built.owned()) == ((), ())
+    assert environments.identity(found) == {}
     with pytest.raises(StudyError, match="did you mean 'my-cloud'"):
         load(tmp_path, 'kind = "my-cluod"')
 

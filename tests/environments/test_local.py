@@ -107,7 +107,8 @@ def test_kinds_and_their_settings() -> None:
     assert set(environments.kinds()) >= {"local", "fake"}
     local = environments.build(EnvironmentSpec(name="here", kind="local"))
     assert isinstance(local, LocalEnvironment)
-    assert set(local.identity()) == {"cpu_model", "cores", "memory"}
+    facts = environments.identity(EnvironmentSpec(name="here", kind="local"))
+    assert set(facts) == {"cpu_model", "cores", "memory"}
     with pytest.raises(StudyError, match="did you mean 'local'"):
         environments.build(EnvironmentSpec(name="here", kind="locl"))
     with pytest.raises(msgspec.ValidationError, match="nope"):

@@ -171,8 +171,8 @@ def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
     false = {"address": "127.0.0.2", "cores": machine.cores + 1, "memory": "1 TiB"}
     there = build(server.settings(hosts=[true, false]))
     cores, memory = there.check(need(2))
-    assert f"127.0.0.2: cores = {machine.cores + 1} is said, it has {machine.cores}" in cores.what
-    assert '127.0.0.2: memory = "1 TiB" is said, it has' in memory.what
+    assert f"the study says {machine.cores + 1} cores, the host has {machine.cores}" in cores.what
+    assert "host 127.0.0.2: the study says 1 TiB, the host has" in memory.what
     assert {cores.severity, memory.severity} == {"warning"}
     there.inventory.close()
 
@@ -242,11 +242,11 @@ def test_how_one_logs_in_is_no_part_of_a_cell_and_in_no_record(tmp_path: Path) -
 def test_a_killed_session_leaves_what_cleanup_needs(tmp_path: Path) -> None:
     whole = loaded(tmp_path, 'hosts = ["a"]\nuser = "jane"')
     session = new_session(whole, tmp_path, None)
-    assert cleanup.kept(session) == session.study.environments
-    path = cleanup.keep(session.session, whole)
+    assert cleanup.load_settings(session) == session.study.environments
+    path = cleanup.save_settings(session.session, whole)
     assert path is not None
     try:
-        (kept,) = cleanup.kept(session)
+        (kept,) = cleanup.load_settings(session)
         assert kept.settings["user"] == "jane"
         assert kept.for_record() == session.study.environments[0]
         assert path.stat().st_mode & 0o077 == 0

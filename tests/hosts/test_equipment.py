@@ -173,7 +173,7 @@ def test_an_interrupt_waits_for_no_build_and_the_hosts_can_be_released(
     made, _, _ = place
     calls: list[str] = []
 
-    def build(channel: AgentChannel, cache: Path, engine: str) -> None:
+    def build(channel: AgentChannel, cache: Path, engine: Engine) -> None:
         calls.append("begun")
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         channel.call("run", argv=["sleep", "12"], seconds=15.0, timeout=20.0)
@@ -201,9 +201,9 @@ def test_a_spare_takes_the_place_of_a_host_where_it_cannot_be_built(
     several = Inventory([Entry(address=found, build=True) for found in named], spares=2)
     bad = {"127.0.0.1"}
 
-    def build(channel: AgentChannel, cache: Path, engine: str) -> None:
+    def build(channel: AgentChannel, cache: Path, engine: Engine) -> None:
         if channel.name in bad:
-            raise LaunchFailed(f"host {channel.name}: no Python environment for {engine}")
+            raise LaunchFailed(f"host {channel.name}: no Python environment for {engine.name}")
 
     monkeypatch.setattr(python_env, "_build", build)
     hosts = several.scale([], spec(2), OWNER)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.locks import FileLock
+from bench.locks import file_lock
 from tests.labs import remains
 from tests.labs.hosts import add, connect
 from tests.labs.remains import Mark
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
             remains.remove_host(f"{lab}h{ticket.read_text()}")
             ticket.unlink()
         return 0
-    with FileLock(mark.folder / "numbers.lock"):
+    with file_lock(mark.folder / "numbers.lock"):
         counter = mark.folder / "numbers"
         number = int(counter.read_text()) + 1 if counter.exists() else 1
         counter.write_text(str(number))

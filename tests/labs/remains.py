@@ -17,7 +17,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.locks import FileLock
+from filelock import FileLock
+
+from bench.locks import delete_lock, file_lock, try_acquire
 
 PREFIX = "bl"
 NAME = re.compile(rf"{PREFIX}[0-9a-f]{{6}}")
@@ -67,13 +69,13 @@ class Mark:
         """Return a lab that another process holds."""
         bits = bytes.fromhex(name.removeprefix(PREFIX))
         subnet = f"10.{200 + bits[0] % 50}.{bits[1]}"
-        lock = FileLock(ROOT / f"{name}.lock")
+        lock = file_lock(ROOT / f"{name}.lock")
         return Mark(name=name, subnet=subnet, folder=ROOT / name, lock=lock)
 
     def remove(self) -> None:
         """Remove all that carries the name."""
         remove(self.name)
-        self.lock.remove()
+        delete_lock(self.lock)
 
 
 def names() -> set[str]:
@@ -93,10 +95,10 @@ def sweep() -> list[str]:
     swept = []
     for name in sorted(names()):
         ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(ROOT / f"{name}.lock")
-        if lock.acquire(timeout=0):
+        lock = file_lock(ROOT / f"{name}.lock")
+        if try_acquire(lock):
             remove(name)
-            lock.remove()
+            delete_lock(lock)
             swept.append(name)
     return swept
 

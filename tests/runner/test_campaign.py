@@ -38,7 +38,7 @@ def events(store: Store) -> list[str]:
 def test_every_cell_is_run_once_and_kept_with_its_log(work: Path) -> None:
     store = Store(work / "results" / "fake")
     tally, memory = campaign(write(work), store)
-    assert (tally.ok, tally.left, tally.lost, memory.planned) == (8, 0, 0, 8)
+    assert (tally.ok, tally.remaining, tally.unsuccessful, memory.planned) == (8, 0, 0, 8)
     read = store.read()
     assert len({one.cell.key for one in read.runs}) == 8
     for one in read.runs:
@@ -72,7 +72,7 @@ def test_a_second_run_repeats_nothing_and_a_new_campaign_everything(work: Path) 
     store, study = Store(work / "results"), write(work)
     campaign(study, store)
     tally, _ = campaign(study, store)
-    assert (tally.ok, tally.left) == (0, 0)
+    assert (tally.ok, tally.remaining) == (0, 0)
     tally, _ = campaign(study, store, new=True)
     assert tally.ok == 8
     read = store.read()
@@ -91,22 +91,22 @@ def test_repeats_by_width_add_blocks_and_say_which_cells_are_wide(work: Path) ->
     store = Store(work / "results")
     study = write(work, repeats="{ width = 1e-9, at_most = 5 }")
     tally, memory = campaign(study, store)
-    assert (tally.ok, tally.left, tally.lost, memory.planned) == (20, 0, 0, 12)
+    assert (tally.ok, tally.remaining, tally.unsuccessful, memory.planned) == (20, 0, 0, 12)
     assert len(memory.wanted) == 20
     assert sum(note.startswith("still wide: ") for note in memory.notes) == 4
     tally, _ = campaign(study, store)
-    assert (tally.ok, tally.left) == (0, 0)
+    assert (tally.ok, tally.remaining) == (0, 0)
     wide = work / "wide"
     wide.mkdir()
     tally, memory = campaign(write(wide, repeats="{ width = 1, at_most = 4 }"), store)
-    assert (tally.ok, tally.lost) == (0, 0)
+    assert (tally.ok, tally.unsuccessful) == (0, 0)
 
 
 def test_a_failed_cell_is_data_and_the_campaign_goes_on(work: Path) -> None:
     store = Store(work / "results")
     study = write(work, more="fail_workers = [2]", retries=1)
     tally, _ = campaign(study, store)
-    assert (tally.ok, tally.failed, tally.lost, tally.left) == (4, 8, 4, 0)
+    assert (tally.ok, tally.failed, tally.unsuccessful, tally.remaining) == (4, 8, 4, 0)
     failed = [one for one in store.read().runs if one.status == "failed"]
     assert {one.reason for one in failed} == {"the fake was told to fail"}
     assert sorted(Counter(one.attempt for one in failed).items()) == [(1, 4), (2, 4)]
@@ -130,7 +130,7 @@ def test_cells_that_do_not_fit_are_skipped_and_a_study_that_does_not_is_refused(
 ) -> None:
     store = Store(work / "results")
     tally, _ = campaign(write(work, more="capacity = 1"), store)
-    assert (tally.ok, tally.skipped, tally.lost) == (4, 4, 0)
+    assert (tally.ok, tally.skipped, tally.unsuccessful) == (4, 4, 0)
     skipped = [one for one in store.read().runs if one.status == "skipped"]
     assert {one.reason for one in skipped} == {"2 workers are more than the capacity 1"}
     none = Store(work / "none")
@@ -197,7 +197,7 @@ def test_killed_at_every_journal_event_it_completes_with_the_planned_cells(
         assert leftovers() == []
         assert [one.run for one in read.runs[: len(kept)]] == [one.run for one in kept]
         assert sorted(one.cell.key for one in read.runs if one.status == "ok") == sorted(planned)
-        assert (tally.ok, tally.lost) == (4 - len(kept), 0)
+        assert (tally.ok, tally.unsuccessful) == (4 - len(kept), 0)
         folders = {path.name for path in store.root.iterdir() if path.is_dir()}
         assert folders == {one.run for one in read.runs}
         event += 1
@@ -214,12 +214,12 @@ def test_a_cell_that_took_the_harness_down_twice_is_given_up_and_named(work: Pat
     )
     assert all(kill(study, store.root, begun, "after") for _ in range(2))
     tally, memory = campaign(study, store)
-    assert (tally.ok, tally.lost) == (3, 1)
+    assert (tally.ok, tally.unsuccessful) == (3, 1)
     given = [text for text in memory.notes if text.startswith("given up: ")]
     assert len(given) == 1
     assert "two starts took the harness down" in given[0]
     tally, memory = campaign(study, store, retry_failed=True)
-    assert (tally.ok, tally.lost) == (1, 0)
+    assert (tally.ok, tally.unsuccessful) == (1, 0)
 
 
 def test_cleanup_finds_only_what_dead_sessions_of_these_results_left(work: Path) -> None:
@@ -227,9 +227,10 @@ def test_cleanup_finds_only_what_dead_sessions_of_these_results_left(work: Path)
     mine, other = Store(work / "mine"), Store(work / "other")
     assert kill(study, mine.root, 6, "after")
     assert kill(study, other.root, 6, "after")
-    place = prepare(study).environments.values()
+    place = prepare(study).environments
     assert len(leftovers()) == 2
-    for one in cleanup.leftovers(mine.read(), place):
-        one.remove()
+    found = mine.read()
+    list(cleanup.find(mine, found, place, cleanup.dead_sessions(found)).remove(mine))
     assert len(leftovers()) == 1
-    assert len(cleanup.leftovers(other.read(), place)) == 1
+    found = other.read()
+    assert len(cleanup.find(other, found, place, cleanup.dead_sessions(found)).resources) == 1

@@ -10,7 +10,8 @@ import pytest
 from bench.contracts import Cluster, Execution, Facts, MetricSource
 from bench.errors import HostLost
 from bench.records.cluster import Job
-from bench.runner.execute import execute
+from bench.runner.execute import RunContext, execute
+from bench.runner.stop import Stop
 from bench.store.folder import Store
 from tests.jobs import job
 from tests.runner.test_contention import attempt
@@ -52,6 +53,7 @@ def test_no_sampler_outlives_a_job_that_was_not_submitted(
     tmp_path: Path, error: BaseException
 ) -> None:
     cluster = Refusing(error)
+    context = RunContext(store=Store(tmp_path), stop=Stop(), stage=lambda text: None)
     with pytest.raises(type(error)):
-        execute(cluster, job("spark"), attempt(), Store(tmp_path), lambda text: None, None, 1.0)
+        execute(cluster, job("spark"), attempt(), context)
     assert not cluster.source.running

@@ -59,10 +59,11 @@ def write(folder: Path, *use: str, **changes: object) -> Path:
     return path
 
 
-def start(study: Path, results: Path) -> subprocess.Popen[bytes]:
-    """Start ``benchcast run`` in a process of its own."""
+def start(study: Path, results: Path, scratch: str | None = None) -> subprocess.Popen[bytes]:
+    """Start ``benchcast run`` in a process of its own, with a TMPDIR of its own if one is given."""
     words = [sys.executable, "-m", "bench", "run", str(study), "--results", str(results)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": tempfile.gettempdir()}
+    temporary = scratch or tempfile.gettempdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": temporary}
     return subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL)
 
 
@@ -149,7 +150,8 @@ def test_cleanup_after_a_kill_removes_what_still_runs(work: Path) -> None:
 
 def test_two_campaigns_of_one_title_at_once_take_turns(work: Path) -> None:
     study = write(work, TENSORFLOW, repeats=2)
-    both = [start(study, work / name) for name in ("one", "two")]
+    (work / "scratch").mkdir()
+    both = [start(study, work / "one"), start(study, work / "two", str(work / "scratch"))]
     assert [process.wait(600) for process in both] == [0, 0]
     runs: list[Run] = []
     for store in (Store(work / "one" / "small"), Store(work / "two" / "small")):

@@ -56,6 +56,17 @@ def rule_for(metric: str, runs: Iterable[Run], bundles: Mapping[str, Bundle]) ->
     for run in runs:
         bundle = bundles.get(run.digests.bundle) if run.digests else None
         if bundle is not None and metric in bundle.metrics:
+            return declared(metric, [bundle])
+        unit = unit or next((one.unit for one in run.measurements if one.metric == metric), "")
+    return MetricRule(name=metric, unit=unit)
+
+
+def declared(metric: str, bundles: Iterable[Bundle]) -> MetricRule:
+    """Return how a metric is read as the first of these bundles that declares it does."""
+    if metric in BUILT_IN:
+        return TIME_RULE
+    for bundle in bundles:
+        if metric in bundle.metrics:
             stated = bundle.metrics[metric]
             return MetricRule(
                 name=metric,
@@ -63,8 +74,7 @@ def rule_for(metric: str, runs: Iterable[Run], bundles: Mapping[str, Bundle]) ->
                 direction=stated.direction,
                 aggregate=stated.aggregate,
             )
-        unit = unit or next((one.unit for one in run.measurements if one.metric == metric), "")
-    return MetricRule(name=metric, unit=unit)
+    return MetricRule(name=metric)
 
 
 def names(runs: Iterable[Run], bundles: Mapping[str, Bundle]) -> list[str]:

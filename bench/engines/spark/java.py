@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -88,6 +89,16 @@ def _wrapped(host: Host, runtime: Path) -> Path:
 
 def version_of(java: Path) -> str | None:
     """Return what ``java -version`` says, or None when it does not run."""
+    try:
+        changed = java.stat().st_mtime_ns
+    except OSError:
+        return None
+    return _version_of(java, changed)
+
+
+@functools.cache
+def _version_of(java: Path, changed: int) -> str | None:
+    """Ask once for each state of the file: every check of a Spark cluster wants to know."""
     try:
         done = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=60, errors="replace"

@@ -21,6 +21,16 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     engines = frozenset(ENGINES)
     shares_machine = True
 
+    @classmethod
+    def identity(cls) -> Mapping[str, str]:
+        """Return CPU model, cores and whole GiB: cells of another machine are other cells."""
+        machine = this_machine()
+        return {
+            "cpu_model": machine.cpu_model,
+            "cores": str(machine.cores),
+            "memory": f"{round(machine.memory / GIB)} GiB",
+        }
+
 
 class LocalEnvironment(HostEnvironment):
     """Spark and TensorFlow on this machine."""
@@ -30,15 +40,6 @@ class LocalEnvironment(HostEnvironment):
     def __init__(self) -> None:
         """Use this machine as it is."""
         super().__init__(LocalProvider(), ENGINES)
-
-    def identity(self) -> Mapping[str, str]:
-        """Return CPU model, cores and whole GiB: cells of another machine are other cells."""
-        machine = this_machine()
-        return {
-            "cpu_model": machine.cpu_model,
-            "cores": str(machine.cores),
-            "memory": f"{round(machine.memory / GIB)} GiB",
-        }
 
 
 def build(spec: EnvironmentSpec) -> Environment:

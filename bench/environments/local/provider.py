@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from bench import contracts
 from bench.contracts import Capacity, MetricSource, OwnedResource
-from bench.directories import cache_root, work_root
+from bench.directories import cache_root, work_root, work_roots
 from bench.hosts import machine, owned
 from bench.hosts.channel import AgentChannel
 from bench.hosts.child import ChildChannel
@@ -54,7 +54,7 @@ class LocalProvider:
 
     def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag on this machine: one entry an owner, living ones too."""
-        return owned.find(self._channel, work_root(), set())
+        return owned.find(self._channel, work_roots(), set())
 
     def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:
         """Return the machine's samplers; the first host is the driver, then the workers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.contracts import Cache, Environment, Finding
+from bench.contracts import THIS_MACHINE, Cache, Environment, Finding
 from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
 from bench.environments.ssh.provider import Entry, Inventory
@@ -24,6 +24,7 @@ from bench.text import plural
 from bench.units import format_memory, parse_duration, parse_memory
 
 KIND = "ssh"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MEMORY_SHARE = 0.9  # of the memory that is said: the kernel keeps some of it for itself
 Reasons = Callable[[Sequence[str]], Mapping[str, str | None]]
 
@@ -44,6 +45,10 @@ class SshEnvironment(HostEnvironment):
     def machines(self, need: ClusterSpec) -> int:
         """Return the workers' machines, and the driver's where it has one of its own."""
         return need.workers + self._apart
+
+    def machines_used(self) -> frozenset[str]:
+        """Return the hosts by address; an address of loopback is this machine."""
+        return frozenset(THIS_MACHINE if name in LOOPBACK else name for name in self._said)
 
     def creates(self, need: ClusterSpec) -> str:
         """Say how many hosts are used and what is put on them."""
@@ -112,13 +117,13 @@ class SshEnvironment(HostEnvironment):
         said = self._said[name]
         findings = []
         if said.cores is not None and said.cores != machine.cores:
-            what = f"host {name}: cores = {said.cores} is said, it has {machine.cores}"
-            findings.append(_note(what, "the machine's own figure counts"))
+            what = f"host {name}: the study says {said.cores} cores, the host has {machine.cores}"
+            findings.append(_note(what, "the host's value is used"))
         memory = None if said.memory is None else parse_memory(said.memory)
         if memory is not None and not memory * MEMORY_SHARE <= machine.memory <= memory:
-            what = f'host {name}: memory = "{said.memory}" is said, it has '
+            what = f"host {name}: the study says {said.memory}, the host has "
             what += format_memory(machine.memory)
-            findings.append(_note(what, "the machine's own figure counts"))
+            findings.append(_note(what, "the host's value is used"))
         return findings
 
     def _software(self, names: Sequence[str], need: ClusterSpec) -> list[Finding]:

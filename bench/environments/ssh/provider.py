@@ -221,7 +221,7 @@ class Inventory:
     def owned(self) -> Iterable[OwnedResource]:
         """List what carries an owner's tag on machines that answer; the others are warned of."""
         seen: set[str] = set()
-        return self._everywhere(lambda channel, folders: owned.find(channel, folders.work, seen))
+        return self._everywhere(lambda channel, folders: owned.find(channel, [folders.work], seen))
 
     def caches(self) -> Iterable[Cache]:
         """List the caches that hold something on the machines that answer."""

@@ -44,6 +44,11 @@ class VsphereEnvironment(HostEnvironment):
         """Return how many VMs a cluster takes: its workers, and Spark's driver."""
         return len(self.clones.shapes(need))
 
+    def machines_used(self) -> frozenset[str]:
+        """Return the cluster: its hosts carry the clones of every environment on it."""
+        recipe = self.clones.recipe
+        return frozenset({f"{self._address}/{recipe.datacenter}/{recipe.cluster}"})
+
     def creates(self, need: ClusterSpec) -> str:
         """Say which VMs and which pool are made, from what and where."""
         recipe, shapes = self.clones.recipe, self.clones.shapes(need)

@@ -110,7 +110,7 @@ class Cgroups:
                 folder.mkdir(exist_ok=True)
             group.limit(cores)
         except OSError as error:
-            with contextlib.suppress(OSError):  # what is said is the first failure
+            with contextlib.suppress(OSError):  # the first failure is reported
                 self.remove(group, patience=0.0)
             raise LaunchFailed(
                 f"the control group {name} could not be made: {error.strerror}",

@@ -144,7 +144,7 @@ def follow(
 
 
 def main(arguments: list[str]) -> int:
-    """Sample until SIGTERM or the parent's death; what cannot be had is said in the file."""
+    """Sample until SIGTERM or the parent's death; the file tells what cannot be read."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--out", required=True)

@@ -1,6 +1,6 @@
 """The agent: answers requests about one host, for as long as its channel lives.
 
-It is sent anew over each channel (``program.py``) and never stored. It reads one JSON request a
+It is sent over each channel (``program.py``) and never stored. It reads one JSON request a
 line (``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text,
 "errno": number or null}``, with a "remedy" where this machine refuses what was asked. Every
 request can be repeated after a lost channel without doing its work twice. When the channel
@@ -24,12 +24,11 @@ from bench.hosts.agent import files, machine, processes, python_env
 from bench.hosts.agent.cgroups import control
 from bench.hosts.agent.machine import text_of
 
-PACKAGES = ("pyspark", "tensorflow")
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")  # the driver's; one of them with a GPU
 
 
 def facts() -> dict[str, Any]:
-    """Return the machine's facts, this user's number and home, the interpreter and its engines."""
+    """Return the machine's facts, this user's number and home, and the interpreter."""
     boot = text_of("/proc/sys/kernel/random/boot_id").strip()
     return {
         **machine.facts(),
@@ -40,7 +39,6 @@ def facts() -> dict[str, Any]:
         "python": sys.executable,
         "architecture": platform.machine(),
         "gpu_driver": any(map(os.path.exists, GPU_FILES)),
-        "packages": {name: package(name) for name in PACKAGES},
     }
 
 

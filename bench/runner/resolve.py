@@ -1,0 +1,96 @@
+"""What a study is, from its file and this machine alone: bundles, cells and their keys.
+
+Nothing here opens a connection, asks a machine or needs an environment's extra: verbs that only
+read (``report``, ``show``, ``whatif``) use this, ``preflight`` asks the environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from bench import environments, workloads
+from bench.plan import Auto, Fixed
+from bench.plan.progress import Index
+from bench.records.cluster import ClusterSpec, Job
+from bench.records.results import Bundle
+from bench.records.study import Case, Study
+from bench.records.workload import Manifest
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload as the runner needs it; ``files`` maps a path in the bundle to its place here."""
+
+    manifest: Manifest
+    bundle: Bundle
+    files: Mapping[str, str]
+
+
+class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
+    """A study whose cases have their bundles and what is known beforehand of their machines.
+
+    ``folder`` is the study file's, ``skipped`` maps a case's position to the reason why it cannot
+    run here.
+    """
+
+    study: Study
+    folder: Path
+    workloads: Mapping[str, Workload]
+    skipped: Mapping[int, str] = {}
+
+    def plan(self, *, retry: Index | None = None) -> Fixed:
+        """Return the plan; cells that failed in ``retry`` get one more attempt each."""
+        kind = Fixed if self.study.width is None else Auto
+        bundles = {one.bundle.digest: one.bundle for one in self.workloads.values()}
+        return kind(self.study, skipped=self.skipped, retry=retry, bundles=bundles)
+
+    def job(self, case: Case, run: str) -> Job:
+        """Return the job of a case for the run of this id."""
+        workload = self.workloads[case.use]
+        return Job(
+            run=run,
+            engine=case.engine,
+            entry=workload.manifest.entry,
+            bundle=workload.files,
+            params=case.params,
+            datasets=case.datasets,
+            metrics={name: one.unit for name, one in workload.manifest.metrics.items()},
+            workers=case.workers,
+            passes=case.passes,
+            stages=case.stages,
+            timeout=case.policy.timeout,
+        )
+
+
+def resolve(study: Study, folder: Path) -> ResolvedStudy:
+    """Read the workloads of a study; those given by path are found from ``folder``."""
+    found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
+    machines = {spec.name: environments.identity(spec) for spec in study.environments}
+    cases = tuple(
+        msgspec.structs.replace(
+            case, bundle=found[case.use].bundle.digest, machines=machines[case.environment]
+        )
+        for case in study.cases
+    )
+    whole = msgspec.structs.replace(study, cases=cases)
+    return ResolvedStudy(study=whole, folder=folder, workloads=found)
+
+
+def cluster_spec(case: Case) -> ClusterSpec:
+    """Return the cluster that a case needs."""
+    return ClusterSpec(
+        engine=case.engine,
+        workers=case.workers,
+        worker=case.worker,
+        driver=case.driver,
+        conf=case.conf,
+        versions=case.versions,
+    )
+
+
+def _read(use: str, folder: Path) -> Workload:
+    found = workloads.find(use, folder)
+    files = {path: str(place.resolve()) for path, place in workloads.sources(found).items()}
+    return Workload(manifest=workloads.read(found), bundle=workloads.bundle(found), files=files)
