@@ -73,7 +73,7 @@ def test_a_verb_takes_another_metric_and_refuses_an_unknown_one(work: Path) -> N
     wrong = benchcast("report", folder, "--metric", "throughputs")
     assert wrong.returncode == 2
     (line,) = wrong.stderr.splitlines()
-    assert "--metric throughputs: no such metric in the results; allowed: time, balance" in line
+    assert "--metric throughputs: no such metric here; allowed: time, balance" in line
     assert "did you mean 'throughput'?" in line
     data = json.loads(benchcast("report", folder, "--metric", "latency", "--json").stdout)["data"]
     assert data["analysis"]["metric"] == {
@@ -130,6 +130,8 @@ def test_a_study_names_a_metric_that_all_its_workloads_declare(work: Path) -> No
     assert "detect a change of throughput of -" in planned.stdout
     other = json.loads(benchcast("plan", str(study), "--metric", "time", "--json").stdout)
     assert other["data"]["metric"] == "time"
+    wrong = benchcast("plan", str(study), "--metric", "thruput")
+    refused(wrong, "--metric thruput: no such metric here;", "did you mean 'throughput'?")
 
 
 def test_renamed_labels_are_on_the_page_and_measure_nothing(work: Path) -> None:
