@@ -111,6 +111,11 @@ def test_people_see_the_first_items_and_the_file_has_all(work: Path) -> None:
     assert "q019" in shown
     assert "q020" not in shown
     assert "first 20 items are shown; 7 more are in metrics.csv" in shown
+    alone = msgspec.structs.replace(run, measurements=many[:1])
+    found = analysed([session([one])], [], [alone], bundles={digest(one.use): bundle(one)})
+    shown = write_report(found, work / "reports" / "example").read_text()
+    assert "q000" not in shown  # it would say the same again
+    assert [row["item"] for row in rows("metrics.csv")] == ["", "", "q000"]
 
 
 def test_a_study_names_a_metric_that_all_its_workloads_declare(work: Path) -> None:

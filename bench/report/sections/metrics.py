@@ -44,18 +44,26 @@ class Metrics(Section):
 
 
 def _shown(analysis: StudyAnalysis) -> Table[MetricRow]:
-    """Return the table with the first items of each metric at each cell."""
-    kept, items = [], 0
-    for row in analysis.metrics:
-        items = items + 1 if row.item else 0
-        if items <= MOST_ITEMS:
-            kept.append(row)
+    """Return the table for people."""
+    kept = [row for group in _groups(analysis) for row in group[: 1 + MOST_ITEMS]]
     return Table(columns=_PEOPLE, rows=kept)
+
+
+def _groups(analysis: StudyAnalysis) -> list[list[MetricRow]]:
+    """Return each metric at each cell with its items; an only one that adds nothing is left out."""
+    groups: list[list[MetricRow]] = []
+    for row in analysis.metrics:
+        groups += [] if row.item else [[]]
+        groups[-1].append(row)
+    return [
+        group[:1] if len(group) == 2 and group[0].value == group[1].value else group
+        for group in groups
+    ]
 
 
 def _sentences(analysis: StudyAnalysis) -> list[str]:
     """Say what the table leaves out: items beyond the first, metrics that nobody reported."""
-    hidden = len(analysis.metrics) - len(_shown(analysis).rows)
+    hidden = sum(max(0, len(group) - 1 - MOST_ITEMS) for group in _groups(analysis))
     found = [
         f"{one.label}: declared by the workload and reported by no run that counts: "
         f"{', '.join(one.names)}."
