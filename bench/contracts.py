@@ -1,8 +1,8 @@
-"""What the rooms promise each other: environments, engines, hosts and metric sources.
+"""The interfaces between the packages: environments, engines, hosts and metric sources.
 
 An environment is seven methods: ``open`` and ``owned`` of Environment, ``submit`` and ``close`` of
-Cluster, ``wait``, ``cancel`` and ``collect`` of Execution. Everything else has a default, or is a
-capability: a class of its own here, for those that have it.
+Cluster, ``wait``, ``cancel`` and ``collect`` of Execution. Everything else has a default or is an
+optional capability, a class of its own in this file.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
     def __str__(self) -> str:
-        """The finding as one line."""
+        """Return the finding as one line."""
         return f"{self.what}; {self.remedy}" if self.remedy else self.what
 
 
 @dataclass(frozen=True)
 class OwnedResource:
-    """Something that carries an owner's mark and still exists; ``text`` says what, in one line.
+    """A resource with an owner's tag that still exists; ``text`` describes it in one line.
 
-    ``remove`` returns when it is gone.
+    ``remove`` returns when the resource is gone.
     """
 
     owner: Owner
@@ -53,7 +53,7 @@ class Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Stop and give back everything; idempotent."""
+        """Stop and release everything; idempotent."""
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -73,36 +73,38 @@ class Closing(ABC):
 
 
 class Environment(Closing):
-    """Where clusters can be opened. Whoever builds one closes it."""
+    """A place to open clusters. The caller that builds it closes it."""
 
     kind: ClassVar[str]
 
     def check(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Return what prevents such a cluster here, before anything is started."""
+        """Return what prevents this cluster here, before anything is started."""
         return ()
 
     @abstractmethod
     def open(self, spec: ClusterSpec, owner: Owner) -> Cluster:
-        """Open a cluster, whole, or undo it and raise ``LaunchFailed``."""
+        """Open a complete cluster, or undo everything and raise ``LaunchFailed``."""
 
     @abstractmethod
     def owned(self) -> Iterable[OwnedResource]:
-        """List everything here that carries an owner's mark, whoever the owner is."""
+        """List everything here that carries any owner's tag."""
 
     def close(self) -> None:
         """End connections, sessions and watches; idempotent."""
 
     def machines_used(self) -> frozenset[str]:
-        """Return keys of machines that clusters here use; environments with one in common take
-        turns, others run side by side."""
+        """Return keys of the machines that clusters here use.
+
+        Environments with a machine in common take turns, others run side by side.
+        """
         return frozenset()
 
     def machines(self, spec: ClusterSpec) -> int:
-        """Return how many machines a cluster takes; ``limits.machines`` bounds it."""
+        """Return how many machines a cluster uses; ``limits.machines`` bounds it."""
         return spec.workers
 
     def creates(self, spec: ClusterSpec) -> str:
-        """Describe, for people who plan, what is created for such a cluster."""
+        """Describe, for ``benchcast plan``, what this cluster creates."""
         workers = f"{spec.workers} worker{'s' * (spec.workers != 1)}"
         return f"a driver and up to {workers}, one cluster at a time"
 
@@ -116,7 +118,7 @@ class Facts(msgspec.Struct, kw_only=True):
 
 
 class Cluster(Closing):
-    """An engine that is up on some hosts."""
+    """An engine that runs on some hosts."""
 
     facts: Facts
 
@@ -142,18 +144,18 @@ class Execution(ABC):
 
     @abstractmethod
     def collect(self, folder: Path) -> Outcome:
-        """Bring logs and artefacts into ``folder``, which exists; also after a failure."""
+        """Copy logs and artefacts into ``folder``, which exists; also after a failure."""
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield (rank, text) as it comes, for progress only; may repeat or end early."""
+        """Yield (rank, text) during the run, for progress only; may repeat or end early."""
         return iter(())
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back of one execution; the verdict is read from ``logs`` (rank -> file).
+    """The outcome of one execution; the workload logs in ``logs`` (rank -> file) decide success.
 
-    ``status`` is failed when the platform reports it (exit code, lost process), else ok.
-    ``phases`` in seconds; ``missing`` names what could not be brought back.
+    ``status`` is failed if the platform reports a failure (exit code, lost process), else ok.
+    ``phases`` are in seconds; ``missing`` names files that could not be copied.
     """
 
     status: Literal["ok", "failed"]
@@ -168,16 +170,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricSource(Protocol):
-    """Telemetry of a cluster while a run works; it never fails a run."""
+    """Telemetry of a cluster during a run; it never fails a run."""
 
     def start(self, interval: float) -> None:
-        """Begin to sample, every ``interval`` seconds where it has a say in that.
+        """Start to sample, every ``interval`` seconds if the source can choose.
 
-        One sample is taken now and one at the end, however short the run is.
+        It takes one sample now and one at the end, even in a short run.
         """
 
     def stop(self, folder: Path) -> None:
-        """End, and write what was sampled (Parquet) into ``folder``."""
+        """End, and write the samples (Parquet) into ``folder``."""
 
 
 # --- capabilities: of some clusters, environments, sources, providers and hosts --------------
@@ -185,43 +187,43 @@ class MetricSource(Protocol):
 
 @runtime_checkable
 class Adaptable(Protocol):
-    """A cluster that keeps its hosts and swaps the engine, taking or leaving the difference."""
+    """A cluster that keeps its hosts for another spec and restarts the engine."""
 
     def adapt(self, spec: ClusterSpec) -> None:
-        """Become such a cluster, or raise and be closed."""
+        """Become this cluster, or raise and be closed."""
 
 
 class Cache(Protocol):
-    """One content-addressed cache that holds something. It has no owner."""
+    """One content-addressed cache that is not empty. It has no owner."""
 
     def describe(self) -> str:
-        """Describe it in one line."""
+        """Return a description of one line."""
 
     def busy(self) -> str:
-        """Return who may be using it, or nothing."""
+        """Return who may be using it, or an empty string."""
 
     def remove(self) -> None:
-        """Remove it; LaunchFailed or OSError says why it cannot be."""
+        """Remove it; LaunchFailed or OSError gives the reason for a failure."""
 
 
 @runtime_checkable
 class CleansCache(Protocol):
-    """An environment whose hosts keep a cache."""
+    """An environment with caches on its hosts."""
 
     def caches(self) -> Iterable[Cache]:
-        """Return those of the hosts that answer; the others are warned of."""
+        """Return the caches of hosts that answer; log the other hosts."""
 
 
 @runtime_checkable
 class ReportsEvents(Protocol):
-    """A source that also saw, by the time it was stopped, what happened to the run and when."""
+    """A source that also reports events of the run, once it is stopped."""
 
     def events(self) -> Sequence[RunEvent]:
-        """Return it, oldest first."""
+        """Return the events, oldest first."""
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """What one machine has: usable ``cores``; ``memory`` in all and ``available`` now, in bytes."""
+    """A machine's usable ``cores``, its ``memory`` and the memory ``available`` now, in bytes."""
 
     cores: int
     memory: int
@@ -233,25 +235,25 @@ class SingleMachine(Protocol):
     """A provider whose hosts are all parts of one machine."""
 
     def machine_capacity(self) -> Capacity:
-        """Return what that machine has."""
+        """Return that machine's capacity."""
 
 
 @runtime_checkable
 class InstallsEngines(Protocol):
-    """A provider that puts an engine's own software in place on its hosts."""
+    """A provider that installs an engine's software on its hosts."""
 
     def install_engine(self, hosts: Sequence[Host], engine: Engine) -> list[Host]:
-        """Install it, once a digest; return the hosts, others in place of those that failed.
+        """Install it, once for each digest; return the hosts, with others instead of failed ones.
 
-        LaunchFailed names the hosts where it cannot be, when no others can take their place.
+        LaunchFailed names the failed hosts if no others can replace them.
         """
 
 
 @runtime_checkable
 class Provisioned(Protocol):
-    """A host that was made for the cluster: a clone, a cloud's machine."""
+    """A host that was created for the cluster: a clone, a cloud's machine."""
 
-    provision_seconds: float | None  # None: not known
+    provision_seconds: float | None  # None: unknown
 
 
 # --- hosts and engines -----------------------------------------------------------------------
@@ -260,13 +262,13 @@ class Provisioned(Protocol):
 class Process(Protocol):
     """A process on a host; its output goes to a file (``output``, a path there), never a pipe.
 
-    ``poll`` and ``read`` raise HostLost when the host does not answer any more.
+    ``poll`` and ``read`` raise HostLost if the host no longer answers.
     """
 
     output: Path
 
     def read(self, offset: int = 0) -> bytes:
-        """Return its output from ``offset`` on (bytes), as far as it is written."""
+        """Return the bytes of its output so far, from ``offset`` on."""
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
@@ -275,11 +277,11 @@ class Process(Protocol):
         """Wait at most ``timeout`` seconds for the exit code."""
 
     def kill(self) -> None:
-        """End it and its children; returns when they are gone; idempotent."""
+        """End it and its children; return when they are gone; idempotent."""
 
 
 class Host(Protocol):
-    """A machine, or a part of one, where processes can be started."""
+    """A machine, or a part of one, that runs processes."""
 
     address: str
     python: str
@@ -289,86 +291,87 @@ class Host(Protocol):
         """Return the machine's facts."""
 
     def free_ports(self, count: int) -> list[int]:
-        """Return ``count`` ports that were free just now."""
+        """Return ``count`` ports that are free now."""
 
     def run(self, argv: Sequence[str], timeout: float = 60.0) -> tuple[int, str]:
-        """Run a short command there; return its exit code (127: no such program) and output."""
+        """Run a short command; return its exit code (127: no such program) and output."""
 
     def package(self, name: str) -> Path | None:
         """Return the folder of a package that the host's Python has, or None."""
 
-    def variable(self, name: str) -> str | None:
-        """Return an environment variable as a login there has it."""
+    def environment_variable(self, name: str) -> str | None:
+        """Return an environment variable of a login on the host."""
 
-    def ask(self, url: str) -> str | None:
-        """Return the body of an HTTP answer as the host gets it, or None while there is none."""
+    def http_get(self, url: str) -> str | None:
+        """Return the body of an HTTP answer that the host gets, or None if there is none yet."""
 
     def limit(self, shape: Shape) -> None:
-        """Hold processes spawned from now on to the CPU limit; LaunchFailed if it cannot."""
+        """Limit the CPU of processes spawned from now on; LaunchFailed if the host cannot."""
 
     def put(self, source: Path, path: str) -> Path:
         """Copy a file to ``path`` below the host's folder."""
 
     def get(self, path: Path, target: Path) -> None:
-        """Copy a file or folder of the host to ``target`` here."""
+        """Copy a file or folder of the host to ``target`` on this machine."""
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Process:
         """Start a process in a group of its own; ``name`` names its output file."""
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time that this host's processes used so far, where it is known."""
+        """Return the CPU seconds of this host's processes so far, if known."""
 
     def throttled(self) -> float | None:
-        """Return the seconds that quotas which are not its own withheld so far, where known."""
+        """Return the seconds that quotas other than its own withheld so far, if known."""
 
 
 class HostProvider(Protocol):
-    """Where hosts come from, whether they are there already or made."""
+    """A source of hosts, existing or created."""
 
     def scale(self, hosts: Sequence[Host], spec: ClusterSpec, owner: Owner) -> list[Host]:
-        """Return the hosts of a cluster, driver first: of ``hosts`` those that fit, and new ones.
+        """Return a cluster's hosts, driver first: suitable ones of ``hosts``, and new ones.
 
-        The others are released. On LaunchFailed nothing new is left; what fits stays the caller's.
+        It releases the others. On LaunchFailed it removes new hosts; the caller keeps the
+        suitable ones.
         """
 
     def release(self, hosts: Sequence[Host]) -> None:
-        """Stop what runs on them and give them back; idempotent."""
+        """Stop the hosts' processes and release the hosts; idempotent."""
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List what carries an owner's tag and still exists, every owner's."""
+        """List existing resources with any owner's tag."""
 
     def sources(self, hosts: Sequence[Host]) -> Sequence[MetricSource]:
-        """Return telemetry of these hosts."""
+        """Return the telemetry of these hosts."""
 
     def close(self) -> None:
         """End connections, sessions and watches; idempotent."""
 
 
 class Engine(ABC):
-    """A way to run a job on given hosts, and what the rest must know of it.
+    """A way to run jobs on given hosts, and the engine's facts.
 
-    ``package`` is what a host's Python must be able to import, ``extra`` is Benchcast's extra that
-    installs it, and ``distributions`` are the packages that may bring it (their versions are
+    ``package`` is the package that a host's Python must import, ``extra`` is Benchcast's extra that
+    installs it, and ``distributions`` are the packages that may provide it (their versions are
     recorded). ``lock_roots`` are the locked packages that its workloads need.
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]  # as its makers write it
+    title: ClassVar[str]  # the engine's official spelling
     package: ClassVar[str]
     extra: ClassVar[str]
     distributions: ClassVar[tuple[str, ...]]
     lock_roots: ClassVar[tuple[str, ...]]
     has_driver: ClassVar[bool] = True  # False: rank 0 is a worker, a driver's host would be idle
-    logs_tasks: ClassVar[bool] = False  # whether a run's tasks can be read from its event log
+    logs_tasks: ClassVar[bool] = False  # whether its event log has the run's tasks
 
     def fits(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Return what prevents such a cluster on whatever hosts."""
+        """Return what prevents this cluster on any hosts."""
         return ()
 
     @abstractmethod
     def check(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Return that too, and what this machine lacks to run it (an extra, Java)."""
+        """Return that, and what this machine lacks to run it (an extra, Java)."""
 
     @abstractmethod
     def launch(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> Cluster:
-        """Start it on the hosts: whole, or undone and LaunchFailed."""
+        """Start it on the hosts; undo everything and raise LaunchFailed if that fails."""

@@ -1,4 +1,4 @@
-"""One JSON text for one value: what digests are taken of, and how messages show a value."""
+"""Canonical JSON, and the sha256 of it: one text and one digest for one value."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where Benchcast keeps its own things on a machine.
+"""Benchcast's own folders on a machine.
 
-The work root holds what belongs to running clusters (marked, removed by ``cleanup``), below the
-temporary folder. The state root holds what must be found again from any shell: the sessions' locks
-and settings, and which work roots there are.
+The work root, below the temporary folder, contains the tagged folders of running clusters, which
+``cleanup`` removes. The state root is the same for every shell: it contains the sessions' locks
+and settings, and links to the work roots.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def work_root() -> Path:
 
 
 def work_roots() -> list[Path]:
-    """Return every work root of this user on this machine, whatever TMPDIR their shells had."""
+    """Return every work root of this user on this machine, for any TMPDIR."""
     roots = {work_root()}
     for link in _work_links().iterdir():
         if link.is_dir() and link.stat().st_uid == os.getuid():
             roots.add(link.readlink())
-        elif not link.exists():  # the temporary folder is gone, with all that was in it
+        elif not link.exists():  # the temporary folder is gone, with its content
             link.unlink(missing_ok=True)
     return sorted(roots)
 
@@ -49,16 +49,16 @@ def sessions_folder() -> Path:
 
 
 def cache_root() -> Path:
-    """Return the folder of digest-named things that can be made again."""
+    """Return the folder of the content-addressed cache."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "benchcast"
 
 
 def host_id() -> str:
     """Return a hash that tells machines apart without naming them (16 hexadecimal digits)."""
-    for place in (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")):
-        if place.exists():
-            return hashlib.sha256(b"benchcast" + place.read_bytes()).hexdigest()[:16]
+    for file in (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")):
+        if file.exists():
+            return hashlib.sha256(b"benchcast" + file.read_bytes()).hexdigest()[:16]
     return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:16]
 
 

@@ -1,16 +1,16 @@
 """The error tree. Every error says what was wrong, the value, what is allowed and what to do.
 
 BenchError
-├── UserError            exit 2: the user can mend it, nothing was started
+├── UserError            exit 2: the user can fix it, nothing was started
 │   ├── StudyError       the study file
 │   ├── WorkloadError    a workload's folder or manifest
 │   ├── StoreError       the results folder
-│   ├── TelemetryError   a file of measures (an event log, samples) that cannot be read
+│   ├── TelemetryError   an event log or samples that cannot be read
 │   ├── MissingExtra     an optional dependency is not installed
-│   └── UnsuitableEnvironment the environment cannot run the study as it is asked to
-└── MeasureError         exit 3: nothing wrong with the request, it could not be measured
-    ├── LaunchFailed     hosts or an engine did not come up, whole
-    │   └── HostLost     a host does not answer any more
+│   └── UnsuitableEnvironment the environment cannot run the study
+└── MeasureError         exit 3: the request is right, but it could not be measured
+    ├── LaunchFailed     hosts or an engine did not start completely
+    │   └── HostLost     a host no longer answers
     ├── StorageFailed    results could not be written (disk full, folder gone)
     └── Stopped          a limit or Ctrl-C ended the campaign before its end
 """
@@ -27,20 +27,20 @@ class BenchError(Exception):
     exit_code = 3
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
-        """Keep ``what`` (problem, value, what is allowed) and ``remedy`` (what to do)."""
+        """Take ``what`` (problem, value, what is allowed) and ``remedy`` (what to do)."""
         self.what = " ".join(what.split())
         self.remedy = " ".join(remedy.split())
         super().__init__(f"{self.what}; {self.remedy}" if self.remedy else self.what)
 
 
 class UserError(BenchError):
-    """Something that the user can mend; nothing was started."""
+    """The user can fix it; nothing was started."""
 
     exit_code = 2
 
 
 class StudyError(UserError):
-    """A study file says something that is unknown, of a wrong type or contradictory."""
+    """A study file has an unknown key, a wrong type or a contradiction."""
 
 
 class WorkloadError(UserError):
@@ -52,14 +52,14 @@ class StoreError(UserError):
 
 
 class TelemetryError(UserError):
-    """A file of measures is not what it should be, or of a version that is not read."""
+    """An event log or a samples file is invalid, or of an unsupported version."""
 
 
 class MissingExtra(UserError):
     """An optional dependency is missing; the message names the extra that brings it."""
 
     def __init__(self, package: str, extra: str) -> None:
-        """``package`` is the import that failed, ``extra`` the one of ours that installs it."""
+        """Name the missing ``package`` and Benchcast's ``extra`` that installs it."""
         super().__init__(
             f"{package} is not installed", remedy=f"install it: pip install 'benchcast[{extra}]'"
         )
@@ -68,7 +68,7 @@ class MissingExtra(UserError):
 
 
 class UnsuitableEnvironment(UserError):
-    """The environment cannot run the study as it is asked to."""
+    """The environment cannot run the study."""
 
 
 class MeasureError(BenchError):
@@ -76,15 +76,15 @@ class MeasureError(BenchError):
 
 
 class LaunchFailed(MeasureError):
-    """Hosts or an engine did not come up whole; what had come up was undone."""
+    """Hosts or an engine did not start completely; the started parts were undone."""
 
 
 class HostLost(LaunchFailed):
-    """A host does not answer any more; the message names it as the study does."""
+    """A host no longer answers; the message names it as the study does."""
 
 
 class StorageFailed(MeasureError):
-    """Results could not be written; what was written before still reads."""
+    """Results could not be written; earlier results stay readable."""
 
 
 class Stopped(MeasureError):

@@ -1,7 +1,7 @@
-"""Locks that show which sessions live, and whose turn it is on this machine.
+"""Locks that show which sessions live, and that let campaigns on this machine take turns.
 
-A lock is gone when its process is, however that ends. None of them depends on TMPDIR: a shell, a
-cron job and a campaign that have different temporary folders see the same locks.
+A lock ends with its process, however that ends. No lock depends on TMPDIR: a shell, a cron job and
+a campaign with different temporary folders see the same locks.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from bench.directories import sessions_folder, state_root
 
-LOCKS = "BENCHCAST_LOCKS"  # a folder for the machine's lock, such as one that containers share
-SHARED = (Path("/run/lock"), Path("/var/lock"), Path("/dev/shm"))
+LOCKS = "BENCHCAST_LOCKS"  # a folder for the machine's lock, such as a folder that containers share
+SHARED = (Path("/run/lock"), Path("/var/lock"), Path("/dev/shm"))  # noqa: S108 - only sticky ones
 _MACHINE = "benchcast-machine.lock"
 
 
@@ -34,7 +34,7 @@ def try_acquire(lock: FileLock) -> bool:
 
 
 def delete_lock(lock: FileLock) -> None:
-    """Delete a lock's file and release it: only for locks that nobody waits for."""
+    """Delete a lock's file and release it; nobody may be waiting for it."""
     Path(lock.lock_file).unlink(missing_ok=True)
     lock.release()
 
@@ -45,7 +45,7 @@ def session_lock(session: str) -> FileLock:
 
 
 def session_alive(session: str) -> bool:
-    """Return whether a session of this user on this machine still lives."""
+    """Return whether a session of this user on this machine is alive."""
     path = sessions_folder() / f"{session}.lock"
     if not path.exists():
         return False
@@ -57,13 +57,13 @@ def session_alive(session: str) -> bool:
 
 
 def living_sessions() -> list[str]:
-    """Return the sessions of this user on this machine that live."""
+    """Return the living sessions of this user on this machine."""
     names = sorted(path.stem for path in sessions_folder().glob("*.lock"))
     return [name for name in names if session_alive(name)]
 
 
 def machine_lock() -> FileLock:
-    """Return the lock that cells on this machine take in turn, whoever runs them."""
+    """Return the lock that the cells of all users on this machine take in turn."""
     return file_lock((_shared_folder() or state_root()) / _MACHINE, mode=0o666)
 
 
@@ -73,7 +73,7 @@ def machine_lock_is_shared() -> bool:
 
 
 def _shared_folder() -> Path | None:
-    """Return the first folder where every user may write and none removes another's file."""
+    """Return the first folder where every user may write, and delete only own files."""
     if named := os.environ.get(LOCKS):
         return Path(named)
     for folder in SHARED:

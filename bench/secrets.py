@@ -1,4 +1,4 @@
-"""Where a password or passphrase is to be read from; never the secret itself."""
+"""Where to read a password or passphrase from; never the secret itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     keyring: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse none and several."""
+        """Require exactly one place."""
         if sum(place is not None for place in (self.env, self.file, self.keyring)) != 1:
             raise ValueError("a secret names one place: env, file or keyring")
 
@@ -56,5 +56,5 @@ def _keyring(entry: str) -> str:
     try:
         return str(keyring.get_password(service, user) or "")
     except importlib.import_module("keyring.errors").KeyringError as error:
-        why = type(error).__name__  # its text may hold more than is to be said
+        why = type(error).__name__  # its text may contain secrets
         raise UnsuitableEnvironment(f"the keyring entry {entry} cannot be read: {why}") from None

@@ -68,7 +68,9 @@ def parse_memory(text: object) -> int:
         raise UnitError(f"{_shown(text)} is not an amount of memory; {MEMORY_ALLOWED} is allowed")
     size = Fraction(match[1]) * MEMORY[match[2]]
     if size.denominator != 1:
-        raise UnitError(f"{_shown(text)} is no whole number of bytes; {MEMORY_ALLOWED} is allowed")
+        raise UnitError(
+            f"{_shown(text)} is not a whole number of bytes; {MEMORY_ALLOWED} is allowed"
+        )
     if not 0 < size <= MOST:
         raise UnitError(f"{_shown(text)} is out of range; more than 0 and at most 8 EiB is allowed")
     return int(size)
@@ -79,13 +81,13 @@ def parse_duration(text: object) -> float:
     whole = text.strip() if isinstance(text, str) else ""
     parts = _PART.findall(whole) if _PARTS.fullmatch(whole) else []
     sizes = [DURATION.get(unit) for _, unit in parts]
-    known = [size for size in sizes if size is not None]
-    if not parts or len(known) != len(sizes):
+    present = [size for size in sizes if size is not None]
+    if not parts or len(present) != len(sizes):
         raise UnitError(f"{_shown(text)} is not a duration; {DURATION_ALLOWED} is allowed")
-    if any(later >= earlier for earlier, later in zip(known, known[1:], strict=False)):
+    if any(later >= earlier for earlier, later in zip(present, present[1:], strict=False)):
         raise UnitError(f"{_shown(text)} is out of order; write the largest unit first, each once")
     return float(
-        sum(Fraction(number) * size for (number, _), size in zip(parts, known, strict=True))
+        sum(Fraction(number) * size for (number, _), size in zip(parts, present, strict=True))
     )
 
 

@@ -1,7 +1,7 @@
 """Find, read and bundle a workload: a folder with ``workload.toml`` and its files.
 
-Ours lie beside the package in a checkout and inside it in an installed wheel; a user's own is
-named by a path. A bundle is the same, to the digest, from either place.
+The built-in ones are beside the package in a checkout and inside it in an installed wheel; a
+study names a user's own by path. Both places give the same bundle and digest.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ class WorkloadFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def root() -> Path:
-    """Return the folder of our own workloads: the installed wheel's, else the checkout's.
+    """Return the folder of the built-in workloads: the installed wheel's, else the checkout's.
 
-    An installed package does not look beside itself: there lie other projects' folders.
+    An installed package does not look beside itself: those folders belong to other projects.
     """
     shipped = _PACKAGE / "_workloads"
     return shipped if shipped.is_dir() else _PACKAGE.parent / "workloads"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of our own workloads, sorted."""
+    """Return the names of the built-in workloads, sorted."""
     return tuple(sorted(path.parent.name for path in root().glob(f"[!_.]*/{MANIFEST}")))
 
 
 def is_path(use: str) -> bool:
-    """Say whether a study's ``use`` is a path rather than a name."""
+    """Return whether a study's ``use`` is a path rather than a name."""
     return "/" in use or "\\" in use or use.startswith(".")
 
 
@@ -57,10 +57,10 @@ def find(use: str, base: Path) -> WorkloadFolder:
     """Return the folder of ``use``: a path relative to ``base`` (the study's folder) or a name."""
     if is_path(use):
         return _find_path(use, base)
-    ours = names()
-    if use not in ours:
-        choice = f"{', '.join(ours) or 'none'}, or a path such as ../jobs/churn"
-        hint = f"{near} " if (near := nearest(use, ours)) else ""
+    built_in = names()
+    if use not in built_in:
+        choice = f"{', '.join(built_in) or 'none'}, or a path such as ../jobs/churn"
+        hint = f"{near} " if (near := nearest(use, built_in)) else ""
         raise WorkloadError(f"workload {quote(use)} is unknown", remedy=f"{hint}allowed: {choice}")
     return WorkloadFolder(use=use, path=root() / use)
 
@@ -75,7 +75,7 @@ def _find_path(use: str, base: Path) -> WorkloadFolder:
     if not (folder / MANIFEST).is_file():
         raise WorkloadError(
             f"workload {quote(use)} has no {MANIFEST}",
-            remedy=f"a path is relative to the study file; ours go by name: {', '.join(names())}",
+            remedy=f"a path is relative to the study file; by name there are: {', '.join(names())}",
         )
     return WorkloadFolder(use=use, path=folder)
 
@@ -97,7 +97,7 @@ def read(folder: WorkloadFolder) -> Manifest:
 
 
 def manifest(use: str, base: Path) -> Manifest:
-    """Find and read in one step: what ``study.load`` takes as ``workload``."""
+    """Find and read a manifest; ``study.load`` takes it as ``workload``."""
     return read(find(use, base))
 
 
@@ -106,30 +106,30 @@ def bundle(folder: WorkloadFolder) -> Bundle:
 
     The digest is the sha256 of the canonical JSON of [path, sha256 of the bytes] pairs, sorted.
     """
-    said = read(folder)
+    manifest_ = read(folder)
     contents = {name: path.read_bytes() for name, path in sources(folder).items()}
     pairs = [[name, hashlib.sha256(data).hexdigest()] for name, data in contents.items()]
     return Bundle(
         digest=digests.digest(pairs),
-        workload=said.name,
-        task=said.task,
+        workload=manifest_.name,
+        task=manifest_.task,
         files={name: _text(data, f"{folder.use}/{name}") for name, data in contents.items()},
-        metrics=said.all_metrics(),
-        quality=said.quality.limits(),
+        metrics=manifest_.all_metrics(),
+        quality=manifest_.quality.limits(),
     )
 
 
 def sources(folder: WorkloadFolder) -> dict[str, Path]:
     """Return path in the bundle -> file here, sorted: entry, listed files, all of ``_common``."""
-    said = read(folder)
-    own = {name: folder.path / name for name in (said.entry, *said.files)}
+    manifest_ = read(folder)
+    own = {name: folder.path / name for name in (manifest_.entry, *manifest_.files)}
     return dict(sorted((own | _common()).items()))
 
 
 def _common() -> dict[str, Path]:
     """Return path in the bundle -> file of everything in ``_common`` but caches."""
     common = root() / COMMON
-    found = {
+    paths = {
         f"{COMMON}/{path.relative_to(common).as_posix()}": path
         for path in common.rglob("*")
         if path.is_file() and path.suffix not in _RUBBISH
@@ -137,7 +137,7 @@ def _common() -> dict[str, Path]:
     hidden = ("__pycache__", ".")
     return {
         name: path
-        for name, path in found.items()
+        for name, path in paths.items()
         if not any(part.startswith(hidden) for part in PurePosixPath(name).parts)
     }
 
@@ -161,7 +161,7 @@ def _text(data: bytes, file: str) -> str:
 
 
 def _built_in(data: object) -> object:
-    """Sort a dataset's keys: what is not ours belongs to the generator."""
+    """Sort a dataset's keys: unknown keys belong to the generator."""
     if not isinstance(data, Mapping):
         return data
     own = {key: data[key] for key in ("role", "generator", "help") if key in data}
@@ -170,7 +170,7 @@ def _built_in(data: object) -> object:
 
 
 def _explained(error: msgspec.ValidationError, raw: Mapping[str, object]) -> str:
-    """Turn msgspec's message around: key first, and the nearest right name."""
+    """Return msgspec's message with the key first, and the nearest allowed name."""
     what, _, place = str(error).partition(" - at ")
     key = place.strip("`").removeprefix("$").removeprefix(".").replace("[...]", ".*")
     text = what.replace("`", "'")
@@ -180,17 +180,17 @@ def _explained(error: msgspec.ValidationError, raw: Mapping[str, object]) -> str
     return f"{key}: {text}" if key else text
 
 
-def _check_defaults(said: Manifest, file: str) -> None:
-    for name in said.metrics.keys() & BUILT_IN.keys():
+def _check_defaults(manifest_: Manifest, file: str) -> None:
+    for name in manifest_.metrics.keys() & BUILT_IN.keys():
         raise WorkloadError(
             f"{file}: metrics.{name}: every workload has this metric", remedy="take it out"
         )
-    for name, param in said.params.items():
+    for name, param in manifest_.params.items():
         try:
             param.accept(param.default)
         except ValueError as error:
             raise WorkloadError(f"{file}: params.{name}.default: {error}") from error
-    for name, data in said.dataset.items():
+    for name, data in manifest_.dataset.items():
         _check_built_in(data, f"{file}: dataset.{name}")
 
 
@@ -202,8 +202,8 @@ def _check_built_in(data: BuiltIn, place: str) -> None:
             raise WorkloadError(f"{place}.{key}: {error}") from error
 
 
-def _check_files(said: Manifest, folder: Path, file: str) -> None:
-    for key, names_ in (("entry", (said.entry,)), ("files", said.files)):
+def _check_files(manifest_: Manifest, folder: Path, file: str) -> None:
+    for key, names_ in (("entry", (manifest_.entry,)), ("files", manifest_.files)):
         for name in names_:
             path = PurePosixPath(name)
             if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name:

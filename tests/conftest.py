@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs import notes
+from tests.labs import unavailable
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,10 +29,10 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("BENCHCAST_LOCKS", str(scratch))
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    desk = tmp_path / "desk"
-    desk.mkdir()
-    monkeypatch.chdir(desk)
-    yield desk
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield folder
     left = [name for name in os.listdir(scratch) if name.startswith(("spark-", "hsperf"))]
     assert left == []
 
@@ -43,6 +43,6 @@ def absent(peer: str, remedy: str) -> None:
     In CI it is a failure, unless ``make lab`` noted that this machine cannot host it.
     """
     text = f"{peer} is absent: {remedy}"
-    if os.environ.get("CI") == "true" and not notes.impossible(peer):
+    if os.environ.get("CI") == "true" and not unavailable.impossible(peer):
         pytest.fail(text)
     pytest.skip(text)

@@ -81,7 +81,7 @@ def trim(results: Path = RESULTS) -> None:
 
 
 def scrub(path: Path) -> None:
-    """Write an event log anew without what names the machine and its user."""
+    """Rewrite an event log without the names of the machine and its user."""
     lines = b"".join(_kept(unpacked(path)))
     path.write_bytes(pyarrow.Codec("zstd", compression_level=19).compress(lines, asbytes=True))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import absent
-from tests.labs import hosts, notes, vcenter
+from tests.labs import hosts, unavailable, vcenter
 
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notes, "PLACE", tmp_path / "lab" / "cannot.json")
+    monkeypatch.setattr(unavailable, "PLACE", tmp_path / "lab" / "cannot.json")
 
 
 def test_at_home_it_skips_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,27 +26,27 @@ def test_in_ci_only_what_the_lab_noted_skips(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("CI", "true")
     told = {
         "chromium": pytest.fail.Exception,
-        f"{notes.HOSTS} (no root)": pytest.fail.Exception,
-        f"{notes.VCENTER} (no Go)": pytest.skip.Exception,
+        f"{unavailable.HOSTS} (no root)": pytest.fail.Exception,
+        f"{unavailable.VCENTER} (no Go)": pytest.skip.Exception,
         "the lab (no Go)": pytest.skip.Exception,
     }
     for peer in told:
         with pytest.raises(pytest.fail.Exception):
             absent(peer, "make lab")
-    notes.tell(notes.VCENTER, "no Go")
+    unavailable.tell(unavailable.VCENTER, "no Go")
     for peer, raised in told.items():
         with pytest.raises(raised):
             absent(peer, "make lab")
-    notes.tell(notes.VCENTER, None)
+    unavailable.tell(unavailable.VCENTER, None)
     with pytest.raises(pytest.fail.Exception):
-        absent(f"{notes.VCENTER} (no Go)", "make lab")
+        absent(f"{unavailable.VCENTER} (no Go)", "make lab")
 
 
 def test_another_machine_s_note_says_nothing() -> None:
-    notes.tell(notes.HOSTS, "no root")
-    told = json.loads(notes.PLACE.read_text())
-    notes.PLACE.write_text(json.dumps({**told, "machine": "another"}))
-    assert notes.read() == {}
+    unavailable.tell(unavailable.HOSTS, "no root")
+    told = json.loads(unavailable.PLACE.read_text())
+    unavailable.PLACE.write_text(json.dumps({**told, "machine": "another"}))
+    assert unavailable.read() == {}
 
 
 def test_the_lab_notes_what_cannot_be_and_no_mere_failure(
@@ -55,18 +55,18 @@ def test_the_lab_notes_what_cannot_be_and_no_mere_failure(
     monkeypatch.setattr(hosts, "install", lambda: "hosts: apt-get update failed")
     monkeypatch.setattr(hosts, "impossible", lambda: None)
     assert hosts.main([]) == 0
-    assert notes.read() == {}
+    assert unavailable.read() == {}
     monkeypatch.setattr(hosts, "impossible", lambda: "they need root")
     assert hosts.main([]) == 0
-    assert notes.read() == {notes.HOSTS: "they need root"}
+    assert unavailable.read() == {unavailable.HOSTS: "they need root"}
     monkeypatch.setattr(vcenter, "build", lambda: "go build failed: no network")
     monkeypatch.setattr(vcenter, "PROGRAM", tmp_path / "none")
     monkeypatch.setattr("shutil.which", lambda name, **_: f"/bin/{name}")
     assert vcenter.main() == 0
-    assert set(notes.read()) == {notes.HOSTS}
+    assert set(unavailable.read()) == {unavailable.HOSTS}
     monkeypatch.setattr("shutil.which", lambda name, **_: None)
     assert vcenter.main() == 0
-    assert set(notes.read()) == {notes.HOSTS, notes.VCENTER}
+    assert set(unavailable.read()) == {unavailable.HOSTS, unavailable.VCENTER}
 
 
 def test_what_is_missing_but_can_be_installed_is_not_impossible(

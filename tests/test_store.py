@@ -1,4 +1,4 @@
-"""The results folder: what is written is read again, and what is spoilt is said."""
+"""The results folder: what is written is read again, and a corrupt line is an error."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_an_empty_folder_and_an_empty_file_are_empty_results(store: Store) -> No
 
 
 def test_only_one_run_holds_a_folder(store: Store) -> None:
-    with store.locked(), pytest.raises(StoreError, match="another run works on"):
+    with store.locked(), pytest.raises(StoreError, match="another run uses"):
         Store(store.root).locked().__enter__()
     with store.locked():
         pass
@@ -120,7 +120,7 @@ def test_the_folder_of_a_run_appears_whole_or_not_at_all(store: Store) -> None:
     (partial / "a" / "b").mkdir(parents=True)
     (partial / "a" / "log").write_text("x")
     assert not store.folder("r1").exists()
-    store.keep("r1")
+    store.complete("r1")
     assert (store.folder("r1") / "a" / "log").read_text() == "x"
     store.discard("r1")
     assert not store.has_folder("r1")

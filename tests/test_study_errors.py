@@ -91,13 +91,13 @@ DURATION = 'a number with ms, s, min, h or d: "90 s", "30 min", "1 h 30 min" is 
 SAMPLING = "a duration from 100 ms to 1 min is"
 MEMORY = 'a number with B, KiB, MiB, GiB, TiB, kB, MB, GB, TB or k, m, g, t: "2 GiB", "2g"'
 TOP = (
-    "title, include, workers, repeats, passes, warmups, seed, order, parallel, sampling, metric, "
-    "timeout, retries, reuse, pause, limits, site, dataset, workload, environment"
+    "title, include, workers, repeats, passes, warmups, seed, order, parallel, "
+    "sampling, metric, timeout, retries, reuse, pause, limits, site, dataset, workload, environment"
 )
 ENVIRONMENT = (
     "name, use, kind, workers, timeout, retries, reuse, pause, worker, driver, conf, spare"
 )
-OURS = "say it by `workers`, `worker` and `driver`"
+OURS = "set `workers`, `worker` and `driver` instead"
 
 ADDED = [
     ("top", "repeat = 5", f"repeat: unknown key; did you mean 'repeats'? allowed: {TOP}"),
@@ -145,7 +145,7 @@ ADDED = [
     ("workload", "params = { depth = [3, 4.5] }",
      "workload[1].params.depth: 4.5 is not allowed; a whole number from 1 to 9 is"),
     ("workload", "params = { depth = [3, 3] }",
-     "workload[1].params.depth: 3 is listed twice; each value once is allowed"),
+     "workload[1].params.depth: 3 is listed twice; each value is allowed once"),
     ("workload", "params = { depth = [] }",
      "workload[1].params.depth: [] is not allowed; one value or a list of values is"),
     ("workload", 'stages = "both"',
@@ -153,7 +153,7 @@ ADDED = [
     ("workload", 'on = "locl"', "workload[1].on: environment \"locl\" is unknown; "
      "did you mean 'local'? allowed: local"),
     ("workload", 'on = ["local", "local"]',
-     'workload[1].on: "local" is listed twice; each value once is allowed'),
+     'workload[1].on: "local" is listed twice; each value is allowed once'),
     ("workload", 'name = "my label"', 'workload[1].name: "my label" is not allowed; '
      "a name of letters, digits, '.', '_' and '-' is"),
     ("workload", '[[workload]]\nuse = "job"\ndataset = "small"',
@@ -162,7 +162,7 @@ ADDED = [
     ("environment", "workers = [0]",
      f"environment[1].workers: 0 is not allowed; {WHOLE.format(1)}"),
     ("environment", "workers = [1, 1]",
-     "environment[1].workers: 1 is listed twice; each value once is allowed"),
+     "environment[1].workers: 1 is listed twice; each value is allowed once"),
     ("environment", 'spare = "x"',
      "environment[1].spare: \"x\" is not allowed; expected 'int', got 'str'"),
     ("environment", 'use = "dc2"',
@@ -172,7 +172,7 @@ ADDED = [
     ("environment", "worker = { memory = 2 }",
      f"environment[1].worker.memory: 2 is not an amount of memory; {MEMORY} is allowed"),
     ("environment", 'worker = { memory = ["2 GiB", "2g"] }',
-     'environment[1].worker.memory: "2g" is listed twice; each value once is allowed'),
+     'environment[1].worker.memory: "2g" is listed twice; each value is allowed once'),
     ("environment", "worker = { cpu_limit = 0 }",
      "environment[1].worker.cpu_limit: 0 is not allowed; a number above 0 is"),
     ("environment", "worker = { cpu_limit = nan }",
@@ -233,7 +233,7 @@ REPLACED = [
      "workloads; give each an entry of its own, or leave the name out"),
     ('use = "job"', 'use = ["job", "./job"]', 'workload[1].use: "job" is the label of two '
      "workloads; give each a `name` of its own"),
-    ('dataset = "flights"', 'dataset = "flight"', 'workload[1].dataset: "flight" is no dataset '
+    ('dataset = "flights"', 'dataset = "flight"', 'workload[1].dataset: "flight" is not a dataset '
      "of job or of the study; did you mean 'flights'? allowed: flights, small, big"),
     ('dataset = "flights"', "", "workload[1].dataset: missing; allowed: flights, small, big"),
     ('dataset = "flights"', 'dataset = "big"\non = ["local"]\n[dataset.small]\nrow = 3\n'
@@ -272,7 +272,7 @@ def test_dataset_entries(tmp_path: Path, line: str, problem: str) -> None:
     ("generator", "problem"),
     [
         ("", "dataset.big.generator: missing; job has: rows"),
-        ('generator = "row"', 'dataset.big.generator: "row" is no generator of job; '
+        ('generator = "row"', 'dataset.big.generator: "row" is not a generator of job; '
          "did you mean 'rows'? allowed: rows"),
         ('generator = ["rows"]',
          'dataset.big.generator: ["rows"] is not allowed; one line of text is'),

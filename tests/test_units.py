@@ -51,7 +51,7 @@ def test_memory_reads(text: str, size: int) -> None:
         (True, "true is not an amount"),
         ("0 GiB", '"0 GiB" is out of range'),
         ("9000000 TiB", '"9000000 TiB" is out of range'),
-        ("0.3 B", '"0.3 B" is no whole number of bytes'),
+        ("0.3 B", '"0.3 B" is not a whole number of bytes'),
     ],
 )
 def test_memory_refuses(value: object, start: str) -> None:

@@ -1,4 +1,4 @@
-"""The command itself: its verbs, and how every error becomes one line and an exit code."""
+"""The command: its verbs, and the conversion of errors to one line and an exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.cli import cleanup, doctor, export, init, plan, report, run, show, wh
 from bench.cli import list as listing
 from bench.errors import BenchError
 
-INTERRUPTED = 130  # what typer makes of Ctrl-C
+INTERRUPTED = 130  # typer's exit code for Ctrl-C
 NOT_MEASURED = 3
 
 app = typer.Typer(
@@ -42,17 +42,17 @@ app.command("cleanup")(cleanup.cleanup)
 OVERVIEW = """\
 benchcast: the same Spark and TensorFlow work everywhere, at growing worker counts
 
-  begin     init STUDY       write a starting study
+  start     init STUDY       write a starting study
             doctor [STUDY]   what this machine (or the study) still needs
             list [STUDY]     workloads, environments, runs
   measure   plan STUDY       the cells, their order, the estimated time; starts nothing
-            run STUDY        run them; run again continues where it stopped
-  look      report STUDY     the page: curves, where time goes, whether runs are comparable;
+            run STUDY        run the cells; a second run continues where the first stopped
+  read      report STUDY     the page: curves, where time goes, whether runs are comparable;
                              --watch keeps it up to date
             show RUN         one run ('last' for the latest)
             whatif RUN       a Spark run's time on other numbers of workers
             export FORMAT STUDY  the results for other tools (parquet)
-  tidy      cleanup [STUDY]  what dead sessions left behind
+  clean up  cleanup [STUDY]  remove what crashed sessions left behind
 
 next: {next}
 'benchcast VERB --help' explains a verb; 'benchcast --install-completion' completes them.
@@ -62,7 +62,7 @@ next: {next}
 @app.callback(invoke_without_command=True)
 def overview(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Run the same Spark and TensorFlow work everywhere, at growing worker counts."""
     if version:
@@ -89,10 +89,10 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except BenchError as error:
-        _say(f"benchcast: {error}")
+        _print_error(f"benchcast: {error}")
         sys.exit(error.exit_code)
     except typer.TyperException as error:
-        _say(f"benchcast: {' '.join(str(error).split())} (see 'benchcast --help')")
+        _print_error(f"benchcast: {' '.join(str(error).split())} (see 'benchcast --help')")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
@@ -100,14 +100,14 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     if code == INTERRUPTED:
-        _say("benchcast: stopped; run again to continue")
+        _print_error("benchcast: stopped; run again to continue")
         code = NOT_MEASURED
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     print(text, file=sys.stderr)

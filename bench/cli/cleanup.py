@@ -1,4 +1,4 @@
-"""``benchcast cleanup``: remove what dead sessions left behind."""
+"""``benchcast cleanup``: remove processes, folders and machines of dead sessions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from bench.store.folder import Store
 
 
-class _Tidied:
-    """What a cleanup found (and removed, unless it only looked), what it kept and why, and notes
-    on where it could not look."""
+class _Report:
+    """What a cleanup found (and removed, without ``--dry-run``), what it kept and why.
+
+    ``notes`` report environments that it could not search.
+    """
 
     def __init__(self, dry_run: bool) -> None:
         self.dry_run = dry_run
@@ -57,8 +59,8 @@ def cleanup(
         bool,
         typer.Option(
             "--other-hosts",
-            help="Also remove what sessions of other hosts left. Whether these still run cannot be"
-            " known from here: make sure that they do not.",
+            help="Also remove what sessions of other hosts left behind. Benchcast cannot tell"
+            " whether they still run: make sure that they do not.",
         ),
     ] = False,
     cache: Annotated[
@@ -66,30 +68,30 @@ def cleanup(
         typer.Option(
             "--cache",
             help="Also remove the cache of bundles and Python environments: this machine's,"
-            " and with STUDY that of its hosts over SSH. It is made again when it is needed.",
+            " and with STUDY also that of its SSH hosts. Later runs build it again.",
         ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Remove processes, folders and machines that crashed sessions left behind."""
-    tidied = _Tidied(dry_run)
+    report = _Report(dry_run)
     stores = _stores(study, results)
     for store in stores:
         try:
             with contextlib.nullcontext() if dry_run else store.locked():
-                _sweep(store, study, tidied, other_hosts)
+                _clean_store(store, study, report, other_hosts)
         except StoreError as error:
             if len(stores) == 1:
                 raise
-            tidied.notes.append(f"not looked at: {error}")
+            report.notes.append(f"not searched: {error}")
     if cache:
-        _clean_caches(study, results, tidied)
+        _clean_caches(study, results, report)
     if json:
-        removed = [] if dry_run else tidied.found
-        data = {"removed": removed, "found": tidied.found, "kept": tidied.kept}
-        print_json("cleanup", study or "", data, map(_finding, dict.fromkeys(tidied.notes)))
+        removed = [] if dry_run else report.found
+        data = {"removed": removed, "found": report.found, "kept": report.kept}
+        print_json("cleanup", study or "", data, map(_finding, dict.fromkeys(report.notes)))
     else:
-        tidied.print()
+        report.print()
 
 
 def _stores(study: str | None, results: Path) -> list[Store]:
@@ -102,29 +104,29 @@ def _stores(study: str | None, results: Path) -> list[Store]:
     return [store] if store.root.is_dir() else []
 
 
-def _sweep(store: Store, study: str | None, tidied: _Tidied, other_hosts: bool) -> None:
-    """Look for what sessions of these results left; the folder is held unless it only looks."""
+def _clean_store(store: Store, study: str | None, report: _Report, other_hosts: bool) -> None:
+    """Find and remove leftovers of these results' sessions; the caller holds the folder's lock."""
     from bench.runner import cleanup as runner
 
     results = store.read()
     dead, elsewhere = runner.dead_sessions(results), runner.elsewhere(results)
     with contextlib.ExitStack() as opened:
-        places, failures = runner.environments_of(results, _specs(study), opened)
-        everything = runner.find(store, results, places, dead | elsewhere)
-        tidied.notes += [*failures, *everything.notes]
-        sweep = everything if other_hosts else everything.of(dead)
-        if tidied.dry_run:
-            tidied.found += sweep.describe()
+        built, failures = runner.environments_of(results, _specs(study), opened)
+        everything = runner.find(store, results, built, dead | elsewhere)
+        report.notes += [*failures, *everything.notes]
+        chosen = everything if other_hosts else everything.of(dead)
+        if report.dry_run:
+            report.found += chosen.describe()
         else:
-            tidied.found += sweep.remove(store)
-            runner.forget(results, dead, everything.looked_at)
+            report.found += chosen.remove(store)
+            runner.forget(results, dead, everything.searched)
     if not other_hosts:
         for text in everything.of(elsewhere).describe():
-            tidied.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
+            report.kept.append(f"{text}: of another host's session; --other-hosts removes it too")
 
 
 def _specs(study: str | None) -> tuple[EnvironmentSpec, ...]:
-    """Return the environments of a study file: it has settings that records do not hold."""
+    """Return the environments of a study file: it has settings that records do not contain."""
     if study is None or not study.endswith(".toml") or not Path(study).is_file():
         return ()
     return load_study(Path(study)).environments
@@ -136,26 +138,26 @@ def _finding(text: str) -> Finding:
     return Finding(severity="warning", scope="study", what=text)
 
 
-def _clean_caches(study: str | None, results: Path, tidied: _Tidied) -> None:
+def _clean_caches(study: str | None, results: Path, report: _Report) -> None:
     """Remove this machine's cache and, with a study, those of its hosts, unless in use."""
     from bench.hosts.cache import local
     from bench.runner.notes import listening
 
-    with contextlib.ExitStack() as opened, listening(tidied.notes.append):
+    with contextlib.ExitStack() as opened, listening(report.notes.append):
         caches = list(local())
         if study is not None:
-            caches += _host_caches(study, results, tidied, opened)
+            caches += _host_caches(study, results, report, opened)
         for cache in caches:
             if reason := cache.busy():
-                tidied.kept.append(f"{cache.describe()}: in use by {reason}")
+                report.kept.append(f"{cache.describe()}: in use by {reason}")
                 continue
-            tidied.found.append(cache.describe())
-            if not tidied.dry_run:
+            report.found.append(cache.describe())
+            if not report.dry_run:
                 cache.remove()
 
 
 def _host_caches(
-    study: str, results: Path, tidied: _Tidied, opened: contextlib.ExitStack
+    study: str, results: Path, report: _Report, opened: contextlib.ExitStack
 ) -> Iterator[Cache]:
     from bench.cli.common import results_of
     from bench.contracts import CleansCache
@@ -163,7 +165,7 @@ def _host_caches(
 
     stored = results_of(study, results).read()
     built, failures = runner.environments_of(stored, _specs(study), opened)
-    tidied.notes += failures
+    report.notes += failures
     for environment in built.values():
         if isinstance(environment, CleansCache):
             yield from environment.caches()

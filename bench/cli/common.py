@@ -1,4 +1,4 @@
-"""What verbs share: finding a study and its results, filters, and the two ways to print."""
+"""Shared by the verbs: a study and its results, filters, and the two ways to print."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import StudyError, UserError, nearest
+from bench.errors import StudyError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.contracts import Finding
-    from bench.records.results import Bundle
+    from bench.records.results import Run
     from bench.records.study import Cell, Study
     from bench.store.folder import Store
-    from bench.store.reader import Results
 
 SCHEMA = 1
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or a folder of results.")
 ]
+StudyFileArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file (TOML).")]
 OptionalStudy = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="A study file, or a folder of results.")
 ]
 ResultsOption = Annotated[
-    Path, typer.Option("--results", help="Where results are kept, a folder for each study.")
+    Path, typer.Option("--results", help="Folder of results, with a folder for each study.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 WhereOption = Annotated[
@@ -38,13 +38,14 @@ WhereOption = Annotated[
 ]
 MetricOption = Annotated[
     str | None,
-    typer.Option("--metric", metavar="NAME", help="Another headline than the study's metric."),
+    typer.Option("--metric", metavar="NAME", help="The headline, instead of the study's own."),
 ]
 RESULTS = Path("results")
+LAST = "last"
 
 
 def load_study(path: Path) -> Study:
-    """Read a study file with all environment kinds and workloads that there are."""
+    """Read a study file with all environment kinds and workloads."""
     from bench import environments, study, workloads
 
     return study.load(path, environments.kinds(), workload=workloads.manifest)
@@ -63,7 +64,7 @@ def study_file(text: str) -> Path:
 
 
 def results_of(text: str, results: Path) -> Store:
-    """Return the store that a study file, a results folder or a study's name means."""
+    """Return the store of a study file, a results folder or a study's name."""
     from bench.store.folder import Store
 
     path = Path(text)
@@ -75,7 +76,7 @@ def results_of(text: str, results: Path) -> Store:
 
 
 def with_results(text: str, results: Path) -> Store:
-    """Return the store, or raise StudyError when it has no results yet."""
+    """Return the store, or raise StudyError if it has no results yet."""
     store = results_of(text, results)
     if not any(store.root.glob("*.jsonl")):
         raise StudyError(
@@ -96,44 +97,15 @@ def conditions(where: list[str] | None) -> dict[str, str]:
 
 
 def cell_filter(where: list[str] | None) -> Callable[[Cell], bool]:
-    """Return the test that ``--where`` means."""
+    """Return the cell filter of ``--where``."""
     from bench.plan import matches
 
     wanted = conditions(where)
     return lambda cell: matches(cell, wanted)
 
 
-def chosen_metric(
-    option: str | None,
-    known: Results,
-    study: Study | None = None,
-    bundles: Mapping[str, Bundle] | None = None,
-) -> str:
-    """Return the headline: the option, else the study's, else that of the latest session's study.
-
-    UserError for an option that neither the results nor the study's own ``bundles`` (by digest)
-    have; without any of them nobody can tell.
-    """
-    from bench.analysis.runs.metrics import names
-    from bench.records.metrics import TIME
-
-    latest = known.latest.study if known.latest is not None else None
-    stated = study or latest
-    if option is None:
-        return TIME if stated is None else stated.metric
-    own = {name for bundle in (bundles or {}).values() for name in bundle.metrics}
-    allowed = list(dict.fromkeys([*names(known.runs, known.bundles), *sorted(own)]))
-    if option not in allowed and (known.runs or own):
-        near = nearest(option, allowed)
-        raise UserError(
-            f"--metric {option}: no such metric here; allowed: {', '.join(allowed)}",
-            remedy=near,
-        )
-    return option
-
-
 def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] = ()) -> None:
-    """Print the one document that ``--json`` promises."""
+    """Print the JSON document of ``--json``."""
     import msgspec
 
     document: Mapping[str, object] = {
@@ -148,10 +120,42 @@ def print_json(verb: str, study: str, data: object, findings: Iterable[Finding] 
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; plain and unwrapped when it is not a terminal."""
+    """Return a rich console; plain and unwrapped if it is not a terminal."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, width=160, no_color=True)
-    return made
+    rich_console = Console(stderr=stderr, highlight=False)
+    if not rich_console.is_terminal:
+        rich_console = Console(stderr=stderr, highlight=False, width=160, no_color=True)
+    return rich_console
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    console(stderr=True).print(f"warning: {text}", markup=False)
+
+
+def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+    """Return the run whose id starts with ``prefix`` (or the last run) and its store."""
+    from bench.store.folder import Store
+
+    if study is not None:
+        stores = [with_results(study, results)]
+    else:
+        roots = sorted({path.parent for path in results.glob("*/*.jsonl")})
+        stores = [Store(root) for root in roots]
+    runs = [(store, run) for store in stores for run in store.read().runs]
+    if not runs:
+        raise UserError(f"there are no runs in {results}", remedy="run a study first")
+    if prefix == LAST:
+        return max(runs, key=lambda pair: pair[1].started_at)
+    matches = [pair for pair in runs if pair[1].run.startswith(prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise UserError(
+            f"no run's id starts with {prefix}", remedy="benchcast list STUDY shows the ids"
+        )
+    some = ", ".join(run.run for _, run in matches[:4])
+    raise UserError(
+        f"{prefix} is the start of {len(matches)} runs: {some}", remedy="give more characters"
+    )

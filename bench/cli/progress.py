@@ -1,4 +1,4 @@
-"""How a campaign is followed: a bar on a terminal, plain lines elsewhere."""
+"""Shows a campaign's progress: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def follow(console: Console, lanes: Sequence[Collection[str]]) -> Iterator[Lines
 
 
 def name(cell: Cell) -> str:
-    """Return a cell in words."""
+    """Return a description of a cell."""
     extra = [f"{k}={v}" for k, v in cell.factors.items() if k != "workers"]
-    place = f"{cell.workload} on {cell.environment}, {plural(cell.workers, 'worker')}"
-    return ", ".join([place, *extra, f"repeat {cell.repeat + 1}"])
+    cell_ = f"{cell.workload} on {cell.environment}, {plural(cell.workers, 'worker')}"
+    return ", ".join([cell_, *extra, f"repeat {cell.repeat + 1}"])
 
 
 def ending(run: Run) -> str:
-    """Return a finished run in words."""
+    """Return a description of a finished run."""
     if run.status == "ok":
         work = run.phases.get("work")
         return f"ok, work {work:.1f} s" if work is not None else "ok"
@@ -56,10 +56,10 @@ def ending(run: Run) -> str:
 
 
 class Lines:
-    """Plain lines: one when a cell begins and one when it ends."""
+    """Prints plain lines: one when a cell starts and one when it ends."""
 
     def __init__(self, console: Console, lanes: Sequence[Collection[str]]) -> None:
-        """Print on this console; ``lanes`` are for the time that is left."""
+        """Print on this console; ``lanes`` serve to estimate the remaining time."""
         self._lanes = lanes
         self._console = console
         self.notes: list[str] = []
@@ -69,39 +69,39 @@ class Lines:
         self._total = self._done = 0
 
     def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
-        """Say how much there is to do."""
+        """Print how many cells there are."""
         self._wanted, self._total = list(wanted), len(wanted)
         self._estimate = Estimate(runs)
-        self._say(f"{planned} cells planned, {len(wanted)} to run")
+        self._print(f"{planned} cells planned, {len(wanted)} to run")
 
     def cell(self, cell: Cell, attempt: int) -> None:
-        """Say which cell begins."""
+        """Print the cell that starts."""
         self._running[cell.key] = cell
         again = f" (attempt {attempt})" if attempt > 1 else ""
-        self._say(f"[{self._done + len(self._running)}/{self._total}] {name(cell)}{again}")
+        self._print(f"[{self._done + len(self._running)}/{self._total}] {name(cell)}{again}")
 
     def stage(self, cell: Cell, text: str) -> None:
-        """Say nothing: stages pass too fast for lines."""
+        """Print nothing: stages change too fast for lines."""
 
     def finished(self, run: Run) -> None:
-        """Say how it ended, and about how long the rest takes."""
+        """Print how the cell ended, and the estimated remaining time."""
         which = f"{name(run.cell)}: " if len(self._running) > 1 else ""
         self._count(run)
-        self._say(f"      {which}{ending(run)}{self._left()}")
+        self._print(f"      {which}{ending(run)}{self._left()}")
 
     def more(self, cells: Sequence[Cell]) -> None:
-        """Say how many cells come on top."""
+        """Print how many cells the plan adds."""
         self._wanted += cells
         self._total += len(cells)
-        self._say(f"{len(cells)} cells more, until the intervals are narrow enough")
+        self._print(f"{len(cells)} more cells, until the intervals are narrow enough")
 
     def note(self, text: str) -> None:
-        """Say it, and keep it."""
+        """Print a note, and keep it for ``--json``."""
         self.notes.append(text)
-        self._say(f"note: {text}")
+        self._print(f"note: {text}")
 
     def _left(self) -> str:
-        """Return about how long the rest takes, as the end of a line."""
+        """Return the estimated remaining time as the end of a line."""
         seconds = self._estimate.longest(self._wanted, self._lanes)
         return f"; about {format_duration(seconds)} left" if seconds else ""
 
@@ -111,28 +111,28 @@ class Lines:
         self._done = self._total - len(self._wanted)
         self._estimate.add(run)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
 
 
 class Bar(Lines):
-    """A bar, below it a line for each running cell with its stage; ended cells scroll by above."""
+    """Draws a bar, with a line for each running cell below and ended cells above."""
 
     def __init__(self, progress: Progress, lanes: Sequence[Collection[str]]) -> None:
-        """Draw with this progress display."""
+        """Draw with this rich display."""
         super().__init__(progress.console, lanes)
         self._progress = progress
         self._task = progress.add_task("", total=None, left="", count="")
         self._rows: dict[str, TaskID] = {}
 
     def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
-        """Set the bar's length."""
+        """Set the bar's length to the number of cells."""
         super().begin(planned, wanted, runs)
         self._progress.update(self._task, description="cells")
         self._draw()
 
     def cell(self, cell: Cell, attempt: int) -> None:
-        """Give the cell a line."""
+        """Add a line for the cell."""
         self._running[cell.key] = cell
         if cell.key not in self._rows:
             row = self._progress.add_task(name(cell), total=None, left="", count="")
@@ -140,21 +140,21 @@ class Bar(Lines):
         self._draw()
 
     def more(self, cells: Sequence[Cell]) -> None:
-        """Lengthen the bar."""
+        """Make the bar longer by these cells."""
         super().more(cells)
         self._draw()
 
     def stage(self, cell: Cell, text: str) -> None:
-        """Name the stage beside the cell."""
+        """Show the stage beside its cell."""
         if (row := self._rows.get(cell.key)) is not None:
             self._progress.update(row, description=f"{name(cell)} · {text}")
 
     def finished(self, run: Run) -> None:
-        """Print the cell's line and move the bar."""
+        """Print the finished cell and advance the bar."""
         if (row := self._rows.pop(run.cell.key, None)) is not None:
             self._progress.remove_task(row)
         self._count(run)
-        self._say(f"{name(run.cell)}: {ending(run)}")
+        self._print(f"{name(run.cell)}: {ending(run)}")
         self._draw()
 
     def _draw(self) -> None:

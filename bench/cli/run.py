@@ -1,4 +1,4 @@
-"""``benchcast run``: run what is not done of a study."""
+"""``benchcast run``: run the remaining cells of a study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.cli.common import (
     RESULTS,
     JsonOption,
     ResultsOption,
-    StudyArgument,
+    StudyFileArgument,
     WhereOption,
     cell_filter,
     console,
@@ -28,19 +28,21 @@ NOT_MEASURED = 3
 
 
 def run(
-    study: StudyArgument,
+    study: StudyFileArgument,
     results: ResultsOption = RESULTS,
-    new: Annotated[bool, typer.Option("--new", help="Begin a new campaign of the cells.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start a new campaign: run every cell again.")
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Give failed cells one more attempt.")
     ] = False,
     max_time: Annotated[
-        str | None, typer.Option("--max-time", metavar="'8 h'", help="Stop when it is over.")
+        str | None, typer.Option("--max-time", metavar="'8 h'", help="Stop after this much time.")
     ] = None,
     where: WhereOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run what is not done of a study; run it again and it continues where it stopped."""
+    """Run the remaining cells of a study; a second run continues where the first stopped."""
     from bench import runner
     from bench.cli.progress import follow
     from bench.contracts import Finding
@@ -88,11 +90,11 @@ def _print(summary: CampaignSummary, study: str) -> None:
         "skipped": summary.skipped,
         "still to run": summary.remaining,
     }
-    said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-    typer.echo(f"this session: {said or 'nothing was left to run'}")
+    session = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+    typer.echo(f"this session: {session or 'nothing left to run'}")
     if summary.unsuccessful:
         typer.echo(
-            f"{summary.unsuccessful} cells have no good run; 'benchcast list {study}' gives the "
+            f"{summary.unsuccessful} cells have no good run; 'benchcast list {study}' shows the "
             "reasons, --retry-failed tries them again",
             err=True,
         )

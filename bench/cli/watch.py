@@ -1,4 +1,4 @@
-"""``benchcast report --watch``: the page follows the results folder."""
+"""``benchcast report --watch``: rewrite the page as results arrive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from bench.analysis.study_types import StudyAnalysis
 
-POLL = 2.0  # seconds between looks at the folder
+POLL = 2.0  # seconds between two looks at the folder
 
 
 def follow(
@@ -23,10 +23,10 @@ def follow(
     open_: bool = False,
     poll: float = POLL,
 ) -> None:
-    """Write the page into ``folder`` when ``results`` grow and it says something new.
+    """Write the page into ``folder`` when ``results`` grow and the analysis changes.
 
-    Returns on Ctrl-C. It may begin before there are results. With ``open_`` the first page is
-    opened in a browser. Each page is told in one line.
+    Returns on Ctrl-C. It may start before there are results. With ``open_``, the first page opens
+    in a browser. Prints one line for each page.
     """
     from bench import report as pages
     from bench.report.answer import counts
@@ -37,15 +37,15 @@ def follow(
         if not state(results):
             typer.echo(f"waiting for results in {results}; Ctrl-C ends")
         while True:
-            now = state(results)  # before it is read: what comes meanwhile is seen the next time
+            now = state(results)  # before reading: later changes are seen the next time
             if now != seen:
-                found = analysed()
-                if found != shown:
-                    page = pages.write(found, folder)
-                    typer.echo(f"page: {page} ({counts(found)})")
+                analysis = analysed()
+                if analysis != shown:
+                    page = pages.write(analysis, folder)
+                    typer.echo(f"page: {page} ({counts(analysis)})")
                     if open_ and shown is None:
                         typer.launch(page.resolve().as_uri())
-                    shown = found
+                    shown = analysis
                 seen = now
             time.sleep(poll)
     except KeyboardInterrupt:
@@ -53,15 +53,15 @@ def follow(
 
 
 def state(results: Path) -> dict[str, tuple[int, int]]:
-    """Return size (bytes) and time of each results file; a run's folder is there before its line.
+    """Return size (bytes) and time of each results file; a run's folder exists before its line.
 
-    A file that goes away meanwhile is left out.
+    A file that disappears meanwhile is left out.
     """
-    found = {}
+    states = {}
     for path in results.glob("*.jsonl"):
         try:
             stat = path.stat()
         except FileNotFoundError:
             continue
-        found[path.name] = (stat.st_size, stat.st_mtime_ns)
-    return found
+        states[path.name] = (stat.st_size, stat.st_mtime_ns)
+    return states

@@ -6,30 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.attributed import clock_was_set
-from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
-from bench.cli.show import find_run
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    OptionalStudy,
+    ResultsOption,
+    console,
+    find_run,
+    print_json,
+)
 from bench.errors import UserError
-from bench.records import spark_log
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.analysis.replay.limits import Partitions
     from bench.analysis.replay.replay import Answer, Replay
-    from bench.analysis.runs.grouping import CurveRuns
-    from bench.records.results import Run
-    from bench.records.spark_log import SparkLog
-    from bench.records.study import Case
-    from bench.store.folder import Store
-    from bench.store.reader import Results
 
 _MOST = 10_000  # workers
 _HEAD = ("workers", "work", "interval", "measured", "runs", "error", "not known, because")
 
 
 def whatif(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The beginning of an id, or 'last'.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The start of a run's id, or 'last'.")],
     study: OptionalStudy = None,
     workers: Annotated[
         str, typer.Option("--workers", help="Worker counts, with commas between them.")
@@ -37,27 +35,24 @@ def whatif(
     results: ResultsOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Tell from one Spark run how long its work would take on other numbers of workers."""
-    from bench.analysis.replay.replay import beside
+    """Estimate from one Spark run how long its work would take on other numbers of workers."""
+    from bench.reading.replays import replay_run
 
     counts = _counts(workers)
-    store, found = find_run(run, study, results)
-    known = store.read()
-    line, case = _line(known, found)
-    log, (begin, end) = _log(store, found), _window(store, found)
-    answer = _replay(log, begin, end, found, case, known, counts)
-    measured = {
-        group.workers: [one.phases["work"] for one in group.counted if "work" in one.phases]
-        for group in line.groups
-    }
-    answers = beside(answer, measured)
+    store, chosen = find_run(run, study, results)
+    answer = replay_run(store, store.read(), chosen, counts)
     if json:
-        data = {"run": found.run, "curve": line.label, "replay": answer, "answers": answers}
+        data = {
+            "run": chosen.run,
+            "curve": answer.curve,
+            "replay": answer.replay,
+            "answers": answer.answers,
+        }
         print_json("whatif", store.root.name, data)
         return
     out = console()
-    out.print(_table(f"{line.label}: work, replayed from {found.run}", answers))
-    for text in _words(answer):
+    out.print(_table(f"{answer.curve}: work, replayed from {chosen.run}", answer.answers))
+    for text in _words(answer.replay):
         out.print(text, markup=False)
 
 
@@ -72,124 +67,8 @@ def _counts(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _line(known: Results, run: Run) -> tuple[CurveRuns, Case]:
-    """Return the curve that a run is on and its case; UserError where it is no good Spark run."""
-    from bench.analysis.runs.grouping import select
-    from bench.engines import ENGINES
-
-    if run.status != "ok":
-        reason = f": {run.reason}" if run.reason else ""
-        raise UserError(f"{run.run} ended {run.status}{reason}; only a run that ended ok replays")
-    lines = select(known.cases, known.runs).lines
-    # A run that another session superseded is on no curve: its own session still tells its case.
-    own = select(known.cases, [run]).lines[0]
-    line = next((one for one in lines if run in (r for g in one.groups for r in g.runs)), own)
-    if own.case is None:
-        raise UserError(f"{run.run}: its case is not in {run.session}.jsonl")
-    able = [engine.name for engine in ENGINES.values() if engine.logs_tasks]
-    if own.case.engine not in able:
-        raise UserError(
-            f"{run.run} is a run of {own.case.engine}, which keeps no log of its tasks;"
-            f" {', '.join(able)} does"
-        )
-    return line, own.case
-
-
-def _log(store: Store, run: Run) -> SparkLog:
-    """Read the run's event log; UserError where there is none, or not all of it."""
-    from bench.run_files.spark_event_log import read
-
-    path = store.folder(run.run) / spark_log.FILE
-    if not path.exists():
-        raise UserError(
-            f"{run.run} has no Spark event log ({path.name}) in {path.parent}",
-            remedy="copy the run's folder here too, or run it again",
-        )
-    log = read(path)
-    if log.partial:
-        raise UserError(
-            f"{run.run}: its Spark event log is not whole ({log.partial}), so its work cannot be"
-            " replayed",
-            remedy="use another run of the same cell",
-        )
-    return log
-
-
-def _window(store: Store, run: Run) -> tuple[float, float]:
-    """Return when the run's work began and ended (s since the epoch), as its driver's log says."""
-    from bench.run_files import workload_log
-
-    path = store.folder(run.run) / "driver.log"
-    window = workload_log.read(path, run.run).window
-    if window is None:
-        raise UserError(
-            f"{run.run}: no {path.name} in {path.parent} that says when its work began and ended",
-            remedy="copy the run's folder here too, or run it again",
-        )
-    begin, end = window
-    if clock_was_set(run, window):
-        raise UserError(
-            f"{run.run}: its work took {run.phases['work']:.1f} s, by the clock of its logs"
-            f" {end - begin:.1f} s: the machine's clock was set meanwhile, so the times of its"
-            " tasks cannot be used",
-            remedy="use another run of the same cell",
-        )
-    return begin, end
-
-
-def _replay(
-    log: SparkLog,
-    begin: float,
-    end: float,
-    run: Run,
-    case: Case,
-    known: Results,
-    counts: list[int],
-) -> Replay:
-    """Replay the work with what the case tells about its workers and partitions."""
-    from bench.analysis.replay.replay import replay
-
-    try:
-        return replay(
-            log,
-            begin,
-            end,
-            workers=run.workers_seen or run.workers_wanted,
-            cores=case.worker.cores,
-            at=counts,
-            seed=known.sessions[run.session].study.seed,
-            partitions=_partitions(case),
-            worker_cpu=case.worker.cpu_limit or float(case.worker.cores),
-            machine_cores=_machine_cores(known, run, case),
-            driver_cpu=case.driver.cpu_limit or float(case.driver.cores),
-        )
-    except ValueError as error:
-        raise UserError(f"{run.run} cannot be replayed: {error}") from error
-
-
-def _partitions(case: Case) -> Partitions | None:
-    """Return how the workload cuts its data: a parameter ``partitions`` of 0 means one for each
-    core of the executors; a workload without such a parameter does not say."""
-    value = case.params.get("partitions")
-    if value is None:
-        return None
-    return "fixed" if value else "workers"
-
-
-def _machine_cores(known: Results, run: Run, case: Case) -> float | None:
-    """Return the cores of the machine that all workers share; None where each has its own."""
-    from bench import environments
-
-    specs = known.sessions[run.session].study.environments
-    spec = next((one for one in specs if one.name == case.environment), None)
-    machine = known.machines.get(run.machines[0]) if run.machines else None
-    if spec is None or machine is None or not environments.shares_machine(spec.kind):
-        return None
-    return float(machine.cores)
-
-
 def _table(title: str, answers: tuple[Answer, ...]) -> Table:
-    """Return a row a worker count."""
+    """Return a table with a row for each worker count."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -199,16 +78,18 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
     for name in _HEAD:
         table.add_column(name, justify="left" if name == _HEAD[-1] else "right")
-    for one in answers:
-        point = one.point
+    for answer in answers:
+        point = answer.point
         span = f"{format.number(point.low)} to {format.number(point.high)} s"
         row = (
             str(point.workers),
             format.seconds(point.seconds),
             f"from {format.seconds(point.low)}" if point.refused else span,
-            format.seconds(one.measured),
-            str(one.runs),
-            format.ABSENT if one.error is None else f"{round(one.error * 100, 1) + 0.0:+.1f} %",
+            format.seconds(answer.measured),
+            str(answer.runs),
+            format.ABSENT
+            if answer.error is None
+            else f"{round(answer.error * 100, 1) + 0.0:+.1f} %",
             point.refused,
         )
         table.add_row(*map(Text, row), style="yellow" if point.refused else "")
@@ -216,7 +97,7 @@ def _table(title: str, answers: tuple[Answer, ...]) -> Table:
 
 
 def _words(answer: Replay) -> list[str]:
-    """Say what the replay rests on."""
+    """Describe the basis of the replay."""
     from bench.report import format
 
     return [

@@ -8,4 +8,6 @@ from bench.contracts import Engine
 from bench.engines.spark.engine import SparkEngine
 from bench.engines.tensorflow.engine import TensorFlowEngine
 
-ENGINES: Mapping[str, Engine] = {one.name: one for one in (SparkEngine(), TensorFlowEngine())}
+ENGINES: Mapping[str, Engine] = {
+    engine.name: engine for engine in (SparkEngine(), TensorFlowEngine())
+}

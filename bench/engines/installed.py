@@ -9,7 +9,7 @@ from bench.errors import MissingExtra
 
 
 def missing(engine: Engine) -> list[Finding]:
-    """Return what prevents the engine from running with this Python: nothing, or its extra."""
+    """Return a finding if this Python lacks the engine; it names the extra."""
     if importlib.util.find_spec(engine.package) is not None:
         return []
     gap = MissingExtra(engine.package, engine.extra)

@@ -20,7 +20,7 @@ def threads(cores: int) -> dict[str, str]:
 
 
 def put_bundle(host: Host, job: Job) -> tuple[Path, Path]:
-    """Bring the bundle to ``<run>/bundle`` on the host; return the entry and its folder."""
+    """Copy the bundle to ``<run>/bundle`` on the host; return the entry and its folder."""
     for path, source in job.bundle.items():
         host.put(Path(source), f"{job.run}/bundle/{path}")
     bundle = host.folder / job.run / "bundle"
@@ -49,7 +49,7 @@ def argument(job: Job, rank: int, folder: str) -> str:
 
 
 def _plain(data: Dataset) -> dict[str, object]:
-    """Return a dataset as the workload reads it; credentials never travel in the argument."""
+    """Return a dataset as the workload reads it, without credentials."""
     plain: dict[str, object] = {"name": data.name, **data.params}
     if data.generator is not None:
         plain["generator"] = data.generator
@@ -60,7 +60,7 @@ def _plain(data: Dataset) -> dict[str, object]:
 
 
 def fetch(host: Host, source: Path, target: Path, missing: list[str]) -> bool:
-    """Copy from the host; what cannot be copied is named in ``missing``."""
+    """Copy from the host; on failure, add the name to ``missing`` and return False."""
     try:
         host.get(source, target)
     except (OSError, HostLost) as error:

@@ -1,4 +1,4 @@
-"""Logs of processes: their last error in one line, what they reported, their end."""
+"""Logs of processes: their last error in one line, their artefacts, their exit code."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.text import redact
 
-TAIL = 65_536  # bytes of a log that are searched for its last error
-KEPT = 200_000  # bytes of an executor's log that are kept
+TAIL = 65_536  # bytes of a log in which to search for its last error
+TAIL_KEPT = 200_000  # bytes of an executor's log that are stored
 REPORTED = ":::BENCH "
 
 _RAISED = re.compile(r"^(?:Caused by: )?[A-Za-z_][\w.$]*(?:Error|Exception|Exit|Interrupt)\b.*")
@@ -41,23 +41,23 @@ def artefacts(log: Path) -> list[str]:
     """Return the names of files below the scratch folder that the workload reported."""
     names = []
     for line in log.read_text(errors="replace").splitlines():
-        _, mark, text = line.partition(REPORTED)
-        if not mark or '"artefact"' not in text:
+        _, separator, text = line.partition(REPORTED)
+        if not separator or '"artefact"' not in text:
             continue
         try:
-            told = json.loads(text)
+            event = json.loads(text)
         except json.JSONDecodeError:
-            continue  # the verdict on a torn line is not ours
-        name = str(told.get("path", ""))
-        if told.get("event") == "artefact" and name and "/" not in name and name != "..":
+            continue  # another module judges torn lines
+        name = str(event.get("path", ""))
+        if event.get("event") == "artefact" and name and "/" not in name and name != "..":
             names.append(name)
     return names
 
 
 def cut(path: Path) -> None:
     """Keep the last 200 kB of a log."""
-    if path.stat().st_size > KEPT:
-        path.write_text("[...]\n" + _tail(path, KEPT))
+    if path.stat().st_size > TAIL_KEPT:
+        path.write_text("[...]\n" + _tail(path, TAIL_KEPT))
 
 
 def _tail(path: Path, size: int) -> str:

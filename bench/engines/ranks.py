@@ -15,7 +15,7 @@ from bench.engines.logs import exit_text, last_error
 from bench.errors import HostLost
 from bench.text import redact
 
-LOOK = 0.05  # seconds between looks at several processes
+LOOK = 0.05  # seconds between two polls of several processes
 
 
 class Rank(msgspec.Struct):
@@ -26,10 +26,10 @@ class Rank(msgspec.Struct):
 
 
 class Ranks:
-    """Processes that belong together: a failed one cancels its peers and is named."""
+    """The processes of one job: a failed one ends its peers and is named."""
 
     def __init__(self, ranks: Sequence[Rank]) -> None:
-        """Follow processes that have just been started."""
+        """Follow these processes, which have just started."""
         self.ranks = list(ranks)
         self.failed: tuple[int, int] | None = None  # (rank, exit code)
         self.lost = ""  # which host was lost
@@ -41,7 +41,7 @@ class Ranks:
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until all ended (one failure ends its peers)."""
         deadline = time.monotonic() + timeout
-        while not self._look():
+        while not self._poll():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -52,22 +52,22 @@ class Ranks:
         return True
 
     def kill(self) -> None:
-        """End all that still run; return when they are gone."""
+        """End the running processes; return when they are gone."""
         with self._lock:
             for rank in self.ranks:
                 rank.process.kill()
             self.ended = self.ended or time.monotonic()
 
     def cancel(self) -> None:
-        """Stop what still runs, on demand; idempotent."""
-        if not self._look():
+        """Cancel the job: stop its running processes; idempotent."""
+        if not self._poll():
             self.cancelled = True
         self.kill()
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield (rank, line) of all logs as they grow, until all have ended."""
         readers = [_Reader(rank.process) for rank in self.ranks]
-        with contextlib.suppress(HostLost, FileNotFoundError):  # for progress only: it may end
+        with contextlib.suppress(HostLost, FileNotFoundError):  # for progress only, so it may end
             while True:
                 over = self.ended is not None or all(
                     rank.process.poll() is not None for rank in self.ranks
@@ -80,7 +80,7 @@ class Ranks:
                     time.sleep(0.2)
 
     def outcome(self, logs: Mapping[int, Path], missing: list[str]) -> Outcome:
-        """Return status, reason and seconds; ``logs`` are already here."""
+        """Return the outcome; ``logs`` are already on this machine."""
         reason = ""
         if self.cancelled:
             reason = "cancelled"
@@ -89,8 +89,8 @@ class Ranks:
         elif self.failed is not None:
             rank, code = self.failed
             named = f"rank {rank} of {len(self.ranks)} " if len(self.ranks) > 1 else "the driver "
-            said = last_error(logs[rank]) if rank in logs else ""
-            reason = f"{named}{exit_text(code)}" + (f": {said}" if said else "")
+            error = last_error(logs[rank]) if rank in logs else ""
+            reason = f"{named}{exit_text(code)}" + (f": {error}" if error else "")
         return Outcome(
             status="failed" if reason else "ok",
             reason=reason,
@@ -100,16 +100,16 @@ class Ranks:
             missing=tuple(missing),
         )
 
-    def _look(self) -> bool:
-        """Note what has ended; True when nothing runs any more. A lost host ends all."""
+    def _poll(self) -> bool:
+        """Poll the processes; True when all have ended. A lost host ends all."""
         try:
-            return self._note()
+            return self._poll_ranks()
         except HostLost as error:
             self.lost = self.lost or redact(error.what)
             self.kill()
             return True
 
-    def _note(self) -> bool:
+    def _poll_ranks(self) -> bool:
         codes = [rank.process.poll() for rank in self.ranks]
         bad = [(i, code) for i, code in enumerate(codes) if code]
         if bad and self.failed is None and not self.cancelled and self.ended is None:

@@ -1,4 +1,4 @@
-"""The kinds of environment: ours by name, and those that other packages bring.
+"""The kinds of environment: built in, and from other packages.
 
 A kind is a module or package with ``KIND`` (its name), ``Settings`` (a KindSettings) and
 ``build(spec)``, which returns an Environment. Another package names its module in the entry points
@@ -22,22 +22,22 @@ GROUP = "benchcast.environments"
 
 
 class Kinds(Mapping[str, type[KindSettings]]):
-    """Kind -> the struct of its settings; a kind is imported when it is asked for.
+    """Kind -> the struct of its settings; the lookup imports the kind.
 
-    Some kinds bring heavy libraries, and a broken plug-in does no harm to the others.
+    Some kinds import heavy libraries, and a broken plug-in must not affect the others.
     """
 
     def __getitem__(self, kind: str) -> type[KindSettings]:
-        """Return the keys that a study may give to the kind, and what the kind can do."""
+        """Return the kind's settings struct, which also lists its abilities."""
         settings: type[KindSettings] = _module(kind).Settings
         return settings
 
     def __contains__(self, kind: object) -> bool:
-        """Return whether there is such a kind, whether it can be imported or not."""
+        """Return whether the kind exists, even if it cannot be imported."""
         return kind in _names()
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names: ours, then those of plug-ins."""
+        """Yield the names: built-in ones, then those of plug-ins."""
         yield from _names()
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ def kinds() -> Mapping[str, type[KindSettings]]:
 
 
 def shares_machine(kind: str) -> bool:
-    """Return whether a kind's clusters run on this very machine; False for one not installed."""
+    """Return whether a kind's clusters run on this machine; False if it is not installed."""
     settings = kinds().get(kind)
     return settings is not None and settings.shares_machine
 
@@ -65,13 +65,13 @@ def identity(spec: EnvironmentSpec) -> Mapping[str, str]:
 def build(spec: EnvironmentSpec) -> Environment:
     """Return the environment that a study describes; StudyError for an unknown kind.
 
-    Whoever builds it closes it.
+    The caller closes it.
     """
-    known = _names()
-    if spec.kind not in known:
+    choice = _names()
+    if spec.kind not in choice:
         raise StudyError(
-            f"environment {spec.name!r}: kind {spec.kind!r} is unknown: {', '.join(known)}",
-            remedy=nearest(spec.kind, known),
+            f"environment {spec.name!r}: kind {spec.kind!r} is unknown: {', '.join(choice)}",
+            remedy=nearest(spec.kind, choice),
         )
     built = _module(spec.kind).build(spec)
     if not isinstance(built, Environment):
@@ -84,7 +84,7 @@ def _names() -> tuple[str, ...]:
 
 
 def _module(kind: str) -> ModuleType:
-    """Import a kind; KeyError where there is none, StudyError for a plug-in that is broken."""
+    """Import a kind; KeyError for an unknown one, StudyError for a broken plug-in."""
     if kind in KINDS:
         return importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
     point = _plugins()[kind]
@@ -94,7 +94,7 @@ def _module(kind: str) -> ModuleType:
         if kind != module.KIND:
             raise AttributeError(f"KIND = {module.KIND!r}, not {kind!r}")
         if not callable(module.build) or not issubclass(module.Settings, KindSettings):
-            raise TypeError("its Settings are no KindSettings, or its build is no function")
+            raise TypeError("its Settings is not a KindSettings, or its build is not a function")
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise StudyError(
@@ -105,6 +105,6 @@ def _module(kind: str) -> ModuleType:
 
 
 def _plugins() -> dict[str, metadata.EntryPoint]:
-    """Return the kinds of other packages, by name; none takes the place of ours."""
-    found = {point.name: point for point in metadata.entry_points(group=GROUP)}
-    return {name: point for name, point in found.items() if name not in KINDS}
+    """Return the kinds of other packages by name; they cannot replace a built-in kind."""
+    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    return {name: point for name, point in points.items() if name not in KINDS}

@@ -1,21 +1,15 @@
-"""An environment that runs nothing: it proves the harness, and shows how small a kind is.
-
-A cluster is an empty file with its owner in its name. A job sleeps ``sleep`` seconds and leaves
-a workload log of ``serial + parallel / workers`` seconds, with noise seeded by the run's id.
-"""
+"""An environment that simulates runs: it tests the harness, and shows how small a kind is."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from math import inf
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Annotated
 
 from bench import contracts
-from bench.contracts import Facts, Finding, Outcome, OwnedResource
 from bench.digests import digest
 from bench.directories import work_root, work_roots
 from bench.errors import LaunchFailed
@@ -25,14 +19,13 @@ from bench.records.study import EnvironmentSpec
 from bench.run_files.workload_log import Events, lines
 from bench.settings import KindSettings, setting
 
-KIND = "fake"
-MACHINE = Machine(digest=digest(KIND), cpu_model="none", cores=64, memory=1 << 38, os="none")
+MACHINE = Machine(digest=digest("fake"), cpu_model="none", cores=64, memory=1 << 38, os="none")
 Number = Annotated[float, setting(keyed=True)]
 Counts = Annotated[tuple[int, ...], setting(keyed=True)]  # of workers
 
 
 class Settings(KindSettings, frozen=True, kw_only=True):
-    """Runs on some worker counts fail or hang, clusters of some are refused; times in seconds."""
+    """A run sleeps, and logs ``serial + parallel / workers`` seconds with some noise."""
 
     serial: Number = 1.0
     parallel: Number = 8.0
@@ -47,24 +40,23 @@ class Settings(KindSettings, frozen=True, kw_only=True):
 
 
 class FakeEnvironment(contracts.Environment):
-    kind = KIND
+    kind = "fake"
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         self.settings, self.folder = Settings.of(spec), work_root() / KIND
 
-    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
+    def check(self, spec: ClusterSpec) -> Sequence[contracts.Finding]:
         what = f"{spec.workers} workers are more than the capacity {self.settings.capacity}"
-        over = Finding(severity="error", scope="cell", what=what, remedy="ask for fewer workers")
+        over = contracts.Finding(severity="error", scope="cell", what=what, remedy="use fewer")
         return [over] if spec.workers > self.settings.capacity else []
 
     def open(self, spec: ClusterSpec, owner: Owner) -> contracts.Cluster:
-        return FakeCluster(self.settings, spec, self.folder / f"{owner.mark}.{owner.study}")
+        return FakeCluster(self.settings, spec, self.folder / owner.text.replace("/", "."))
 
-    def owned(self) -> Iterable[OwnedResource]:
+    def owned(self) -> Iterable[contracts.OwnedResource]:
         for path in sorted(p for root in work_roots() for p in root.glob(f"{KIND}/*.*.*")):
-            session, cluster, study = path.name.split(".", 2)
-            owner = Owner(study=study, session=session, cluster=cluster)
-            yield OwnedResource(owner, f"fake cluster {path.name}", partial(path.unlink, True))
+            owner, name = Owner.from_text("/".join(path.name.rsplit(".", 2))), path.name
+            yield contracts.OwnedResource(owner, f"fake cluster {name}", partial(path.unlink, True))
 
 
 class FakeCluster(contracts.Cluster, contracts.Adaptable):
@@ -80,7 +72,7 @@ class FakeCluster(contracts.Cluster, contracts.Adaptable):
             raise LaunchFailed(f"the fake refuses to open {spec.workers} workers")
         uses = (MachineUse(machine=MACHINE.digest, role="worker", seconds=0.0),) * spec.workers
         phases = {"launch": self.settings.startup}
-        self.facts = Facts(machines={MACHINE.digest: MACHINE}, uses=uses, phases=phases)
+        self.facts = contracts.Facts(machines={MACHINE.digest: MACHINE}, uses=uses, phases=phases)
 
     def submit(self, job: Job) -> contracts.Execution:
         return FakeExecution(self.settings, job)
@@ -93,23 +85,22 @@ class FakeExecution(contracts.Execution):
     def __init__(self, settings: Settings, job: Job) -> None:
         self.settings, self.job = settings, job
         self.failed = job.workers in settings.fail_workers
-        sleep = inf if job.workers in settings.hang_workers else settings.sleep
-        self.end = time.monotonic() + sleep
+        self.end = 1e9 if job.workers in settings.hang_workers else monotonic() + settings.sleep
 
     def wait(self, timeout: float) -> bool:
-        time.sleep(max(0.0, min(timeout, self.end - time.monotonic())))
-        return time.monotonic() >= self.end
+        sleep(max(0.0, min(timeout, self.end - monotonic())))
+        return monotonic() >= self.end
 
     def cancel(self) -> None:
         self.failed, self.end = self.failed or not self.wait(0.0), 0.0
 
-    def collect(self, folder: Path) -> Outcome:
+    def collect(self, folder: Path) -> contracts.Outcome:
         noise = random.Random(self.job.run).lognormvariate(0.0, self.settings.noise)
         train = (self.settings.serial + self.settings.parallel / self.job.workers) * noise
         (log := folder / "rank-0.log").write_text("".join(lines(self.job.run, self._events(train))))
-        return Outcome(
+        return contracts.Outcome(
             status="failed" if self.failed else "ok",
-            reason="the fake was told to fail" if self.failed else "",
+            reason="the study asks for this failure" if self.failed else "",
             logs={0: log},
             machines=(MACHINE.digest,),
             seconds=self.settings.startup + train * self.job.passes,
@@ -122,10 +113,8 @@ class FakeExecution(contracts.Execution):
         for number in range(self.job.passes):
             yield 0.0, "pass", {"pass": number}
             yield train, "stage", {"pass": number, "name": "train", "seconds": train}
-        figures = {"objective": self.settings.objective, "converged": True}
-        yield 0.0, "quality", {"figures": figures}
-        if not self.failed:
-            yield 0.0, "end", {}
+        yield 0.0, "quality", {"figures": {"objective": self.settings.objective, "converged": True}}
+        yield from () if self.failed else ((0.0, "end", {}),)
 
 
-build = FakeEnvironment
+KIND, build = FakeEnvironment.kind, FakeEnvironment

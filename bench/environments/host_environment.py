@@ -1,4 +1,4 @@
-"""An environment made of hosts and an engine, written once for all that provide hosts."""
+"""An environment of hosts and an engine, for every provider of hosts."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class HostEnvironment(Environment):
     """Opens clusters by taking hosts from a provider and launching an engine on them."""
 
     def __init__(self, provider: HostProvider, engines: Mapping[str, Engine]) -> None:
-        """``engines`` maps the names that workloads use to engines."""
+        """``engines`` maps the engine names of workloads to engines."""
         self.provider = provider
         self.engines = dict(engines)
 
     def machines(self, spec: ClusterSpec) -> int:
-        """Return one machine for hosts that are parts of one, else one a worker."""
+        """Return 1 if the hosts are parts of one machine, else one machine for each worker."""
         return 1 if isinstance(self.provider, SingleMachine) else spec.workers
 
     def check(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Say what the engine lacks, and whether one shared machine is too small."""
+        """Report what the engine lacks, and whether a shared machine is too small."""
         if spec.engine not in self.engines:
-            known = ", ".join(sorted(self.engines))
-            what = f"the engine {spec.engine!r} does not run here; engines here: {known}"
+            engines = ", ".join(sorted(self.engines))
+            what = f"the engine {spec.engine!r} does not run here; engines here: {engines}"
             return [Finding(severity="error", scope="cell", what=what)]
         findings = list(self.engines[spec.engine].check(spec))
         if isinstance(self.provider, SingleMachine):
@@ -54,13 +54,13 @@ class HostEnvironment(Environment):
         return findings
 
     def open(self, spec: ClusterSpec, owner: Owner) -> Cluster:
-        """Acquire and limit hosts and launch the engine: whole, or undone and raised."""
+        """Acquire and limit hosts and launch the engine; undo everything if a step fails."""
         if spec.engine not in self.engines:
             raise UnsuitableEnvironment(f"the engine {spec.engine!r} does not run here")
         return HostCluster(self.provider, self.engines, spec, owner)
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List what carries an owner's tag at the provider's."""
+        """List the provider's resources with an owner's tag."""
         return self.provider.owned()
 
     def close(self) -> None:
@@ -69,12 +69,12 @@ class HostEnvironment(Environment):
 
 
 class HostCluster(Cluster, Adaptable):
-    """Hosts with an engine on them; it keeps the hosts when it adapts.
+    """Hosts with a running engine; it keeps the hosts when it adapts.
 
-    ``facts.phases`` are those of the last opening or adapting (provision, launch), and after
-    ``close`` the teardown alone. ``facts.uses`` are of the machines that it holds, and after
-    ``close`` of all that it ever held. Hosts that are parts of one machine count as one machine,
-    and so does a driver beside a worker.
+    ``facts.phases`` are those of the last opening or adapting (provision, launch); after
+    ``close`` there is only teardown. ``facts.uses`` lists the present machines; after ``close``
+    every machine that the cluster ever had. Hosts on one machine count as one machine, and so
+    does a driver beside a worker.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class HostCluster(Cluster, Adaptable):
         spec: ClusterSpec,
         owner: Owner,
     ) -> None:
-        """Come up, or undo what had come up and raise."""
+        """Provision hosts and launch the engine; undo everything if a step fails."""
         self.facts = Facts()
         self.owner = owner
         self._provider = provider
         self._engines = engines
         self._inner: Cluster | None = None
-        self._held: list[tuple[Host, float]] = []  # driver first; since when, monotonic
-        self._past: list[MachineUse] = []  # of machines that were given back by adapting
+        self._hosts_since: list[tuple[Host, float]] = []  # driver first; since when, monotonic
+        self._past: list[MachineUse] = []  # of machines that adapting released
         self._become(spec)
 
     def submit(self, job: Job) -> Execution:
@@ -106,7 +106,7 @@ class HostCluster(Cluster, Adaptable):
         return [*self._provider.sources(self._hosts()), *inner]
 
     def adapt(self, spec: ClusterSpec) -> None:
-        """Keep the hosts, take or leave the difference, and launch the engine anew."""
+        """Keep suitable hosts, add or release others, and relaunch the engine."""
         try:
             self._stop_engine()
         except BaseException:
@@ -115,16 +115,16 @@ class HostCluster(Cluster, Adaptable):
         self._become(spec)
 
     def close(self) -> None:
-        """Stop the engine and give every host back; idempotent."""
+        """Stop the engine and release every host; idempotent."""
         began = time.monotonic()
-        if not self._held and self._inner is None:
+        if not self._hosts_since and self._inner is None:
             return
         uses = (*self._past, *self._uses())
         try:
             self._stop_engine()
         finally:
-            self._release(self._held)
-            self._held = []
+            self._release(self._hosts_since)
+            self._hosts_since = []
         phases = {"teardown": time.monotonic() - began}
         self.facts = Facts(machines=self.facts.machines, uses=uses, phases=phases)
 
@@ -144,24 +144,24 @@ class HostCluster(Cluster, Adaptable):
         self.facts = Facts(machines=machines, uses=self._uses(), phases=phases)
 
     def _provision(self, spec: ClusterSpec) -> None:
-        """Have exactly one driver and ``spec.workers`` workers, each held to its shape."""
-        self._hold(lambda hosts: self._provider.scale(hosts, spec, self.owner))
+        """Get exactly one driver and ``spec.workers`` workers, and limit each to its shape."""
+        self._replace_hosts(lambda hosts: self._provider.scale(hosts, spec, self.owner))
         if isinstance(self._provider, InstallsEngines):
-            install = self._provider.install_engine
-            self._hold(lambda hosts: install(hosts, self._engines[spec.engine]))
+            install, engine = self._provider.install_engine, self._engines[spec.engine]
+            self._replace_hosts(lambda hosts: install(hosts, engine))
         for number, host in enumerate(self._hosts()):
             host.limit(spec.worker if number else spec.driver)
 
-    def _hold(self, change: Callable[[list[Host]], list[Host]]) -> None:
-        """Have the hosts that ``change`` makes of these, and remember the machines that went.
+    def _replace_hosts(self, change: Callable[[list[Host]], list[Host]]) -> None:
+        """Replace the hosts by ``change(hosts)`` and remember the machines that it released.
 
-        A host that is new may be at the address of one that went: that one does not count.
+        A new host at the address of a released one continues the use of that machine.
         """
         now, before = time.monotonic(), self._each()
-        since = {id(host): began for host, began in self._held}
-        self._held = [(host, since.get(id(host), now)) for host in change(self._hosts())]
-        held = {id(host) for host in self._hosts()}
-        stay = {host.address for host, _ in before if id(host) in held}
+        since = {id(host): began for host, began in self._hosts_since}
+        self._hosts_since = [(host, since.get(id(host), now)) for host in change(self._hosts())]
+        present = {id(host) for host in self._hosts()}
+        stay = {host.address for host, _ in before if id(host) in present}
         self._past += _machines([(h, use) for h, use in before if h.address not in stay])
 
     def _uses(self) -> tuple[MachineUse, ...]:
@@ -183,14 +183,14 @@ class HostCluster(Cluster, Adaptable):
                     else None,
                 ),
             )
-            for number, (host, since) in enumerate(self._held)
+            for number, (host, since) in enumerate(self._hosts_since)
         ]
 
     def _hosts(self) -> list[Host]:
-        return [host for host, _ in self._held]
+        return [host for host, _ in self._hosts_since]
 
-    def _release(self, held: Sequence[tuple[Host, float]]) -> None:
-        self._provider.release([host for host, _ in held])
+    def _release(self, hosts_since: Sequence[tuple[Host, float]]) -> None:
+        self._provider.release([host for host, _ in hosts_since])
 
     def _stop_engine(self) -> None:
         inner, self._inner = self._inner, None
@@ -199,7 +199,7 @@ class HostCluster(Cluster, Adaptable):
 
 
 def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]:
-    """Return one use for each address, a worker's where there is one: parts of one machine, too."""
+    """Return one use for each address, preferably a worker's."""
     uses: dict[str, MachineUse] = {}
     for host, use in each:
         if host.address not in uses or uses[host.address].role == "driver":
@@ -208,11 +208,11 @@ def _machines(each: Sequence[tuple[Host, MachineUse]]) -> tuple[MachineUse, ...]
 
 
 def capacity_findings(capacity: Capacity, spec: ClusterSpec) -> list[Finding]:
-    """Say whether workers and driver together fit on one machine."""
+    """Report whether workers and driver together fit on one machine."""
     findings: list[Finding] = []
     memory = spec.workers * spec.worker.memory + spec.driver.memory
     workers = plural(spec.workers, "worker")
-    asked = f"{workers} and the driver ask for {memory / GIB:.1f} GiB"
+    asked = f"{workers} and the driver need {memory / GIB:.1f} GiB"
     if memory > capacity.memory:
         what = f"{asked}; this machine has {capacity.memory / GIB:.1f} GiB"
         remedy = "use fewer workers or less memory for each"
@@ -224,6 +224,6 @@ def capacity_findings(capacity: Capacity, spec: ClusterSpec) -> list[Finding]:
     wanted = spec.workers * (spec.worker.cores if share is None else share)
     if wanted > capacity.cores:
         what = f"oversubscribed: {workers} want {wanted:g} cores of {capacity.cores}"
-        remedy = "times will show contention, not scaling; a cpu_limit makes workers smaller"
+        remedy = "times will show contention, not scaling; set a smaller cpu_limit"
         findings.append(Finding(severity="warning", scope="cell", what=what, remedy=remedy))
     return findings

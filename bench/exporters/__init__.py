@@ -23,7 +23,7 @@ EXPORTERS: Mapping[str, str] = {
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """What is exported: a study's results, and the new or empty folder to write into."""
+    """An export request: a study's results, and the new or empty folder to write into."""
 
     study: str
     results: Results
@@ -41,7 +41,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Exporter:
-    """Return a format's function; UserError for an unknown name or a plug-in that is broken."""
+    """Return a format's function; UserError for an unknown name or a broken plug-in."""
     if name in EXPORTERS:
         module, _, function = EXPORTERS[name].partition(":")
         exporter: Exporter = getattr(importlib.import_module(module), function)

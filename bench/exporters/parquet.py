@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def export(what: Export) -> Sequence[Path]:
+def export(request: Export) -> Sequence[Path]:
     """Write one Parquet file for each kind of record: runs, cases, measurements, and so on.
 
     Times are seconds, moments UTC timestamps, memory bytes. ``run`` and ``case`` join the files.
     """
     import pyarrow as pa
-    import pyarrow.parquet as parquet
+    from pyarrow import parquet
 
     files = []
-    for name, rows in _tables(what).items():
+    for name, rows in _tables(request).items():
         table = pa.Table.from_pylist(list(rows), schema=_schema(pa, name))
-        path = what.folder / f"{name}.parquet"
+        path = request.folder / f"{name}.parquet"
         parquet.write_table(table, path, compression="zstd")
         files.append(path)
     return files
 
 
-def _tables(what: Export) -> Mapping[str, Iterable[Row]]:
-    results = what.results
+def _tables(request: Export) -> Mapping[str, Iterable[Row]]:
+    results = request.results
     return {
-        "runs": (_run(what.study, run) for run in results.runs),
+        "runs": (_run(request.study, run) for run in results.runs),
         "cases": (
             {"case": digest, **_labels(case), "settings": _text(case)}
             for digest, case in results.cases.items()
@@ -54,8 +54,8 @@ def _tables(what: Export) -> Mapping[str, Iterable[Row]]:
             for event in run.events
         ),
         "machines": (
-            {**msgspec.to_builtins(one), "hypervisor": _pairs(one.hypervisor)}
-            for one in results.machines.values()
+            {**msgspec.to_builtins(machine), "hypervisor": _pairs(machine.hypervisor)}
+            for machine in results.machines.values()
         ),
     }
 
@@ -83,17 +83,17 @@ def _run(study: str, run: Run) -> Row:
 
 
 def _measurements(run: Run) -> Iterator[Row]:
-    for one in run.measurements:
+    for measurement in run.measurements:
         yield {
             "run": run.run,
-            "metric": one.metric,
-            "unit": one.unit,
-            "phase": one.phase,
-            "number": one.number,
-            "item": one.item,
-            "values": list(one.values),
-            "edges": None if one.histogram is None else list(one.histogram.edges),
-            "counts": None if one.histogram is None else list(one.histogram.counts),
+            "metric": measurement.metric,
+            "unit": measurement.unit,
+            "phase": measurement.phase,
+            "number": measurement.number,
+            "item": measurement.item,
+            "values": list(measurement.values),
+            "edges": None if measurement.histogram is None else list(measurement.histogram.edges),
+            "counts": None if measurement.histogram is None else list(measurement.histogram.counts),
         }
 
 
@@ -103,7 +103,7 @@ def _labels(case: msgspec.Struct) -> Row:
 
 
 def _text(case: msgspec.Struct) -> str:
-    """Return the whole case as JSON: what a column for each setting would leave out."""
+    """Return the whole case as JSON, because not every setting has a column."""
     return msgspec.json.encode(case, order="sorted").decode()
 
 
@@ -112,7 +112,7 @@ def _pairs(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _schema(pa: Any, name: str) -> pa.Schema:
-    """Return a table's columns; a column has its type also where no row has a value."""
+    """Return a table's columns; an empty column has a type too."""
     text, whole, number = pa.string(), pa.int64(), pa.float64()
     moment, numbers = pa.timestamp("us", tz="UTC"), pa.map_(pa.string(), pa.float64())
     texts = pa.map_(pa.string(), pa.string())

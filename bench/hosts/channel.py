@@ -1,4 +1,4 @@
-"""The way to the agent on a host: requests and answers, and files."""
+"""A channel to the agent on a host: requests, answers and files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bench.errors import LaunchFailed
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until a connection is up, a request is answered, and a host counts as lost.
 
-    ``keepalive``: between questions whether the other side is still there; three without an
-    answer cut the connection.
+    ``keepalive`` is the time between two keep-alive messages; three without an answer cut the
+    connection.
     """
 
     connect: float = 15.0
@@ -31,9 +31,9 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 class AgentChannel(ABC):
     """A channel to one agent, opened when it is first used; requests take turns.
 
-    ``name`` is the host's as the study writes it, ``label`` what messages call it; ``peer`` the
-    IP address at which the harness reaches it; ``greeting`` the facts with which the agent
-    greeted; ``harness`` the harness's own process, where it is on that host.
+    ``name`` is the host as the study writes it, ``label`` its name in messages; ``peer`` is the
+    IP address at which the harness reaches it; ``greeting`` holds the facts that the agent sends
+    first; ``harness`` is the harness's own process id, if it runs on that host.
     """
 
     name: str
@@ -43,13 +43,13 @@ class AgentChannel(ABC):
     greeting: Mapping[str, Any]
 
     def __init__(self, timeouts: Timeouts) -> None:
-        """Keep them; nothing is opened yet."""
+        """Open nothing yet."""
         self.timeouts = timeouts
         self.greeting = {}
         self._lock = threading.RLock()
 
     def call(self, op: str, *, timeout: float | None = None, **arguments: object) -> Any:
-        """Ask the agent for ``op``; a lost channel is opened again and the request repeated.
+        """Ask the agent for ``op``; reopen a lost channel and repeat the request.
 
         Raises HostLost when there is no answer within ``timeout`` seconds, LaunchFailed when the
         host refuses, and OSError when the operation fails there.
@@ -63,30 +63,30 @@ class AgentChannel(ABC):
         return answer["ok"]
 
     @property
-    def ours(self) -> tuple[int, ...]:
-        """The processes over there that are the harness's own: the agent, and itself."""
+    def own_processes(self) -> tuple[int, ...]:
+        """The harness's own processes on the host: the agent, and the harness if it runs there."""
         agent = int(self.greeting["pid"])
         return (agent,) if self.harness is None else (agent, self.harness)
 
     @abstractmethod
     def connect(self) -> None:
-        """Try once to open it; LaunchFailed says why it cannot be."""
+        """Try once to open it; LaunchFailed gives the reason for a failure."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close it; what was started over there goes on."""
+        """Close it; processes that it started keep running."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Let the call that another thread waits for raise HostLost."""
+        """Abort the call in progress: it raises HostLost."""
 
     @abstractmethod
     def send(self, source: Path, target: str) -> None:
-        """Copy a file there, whole; OSError or HostLost."""
+        """Copy a whole file to the host; OSError or HostLost."""
 
     @abstractmethod
     def fetch(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Copy files from there, each to its place here; OSError or HostLost."""
+        """Copy files of the host to paths on this machine; OSError or HostLost."""
 
     @abstractmethod
     def read(self, path: str, offset: int = 0) -> bytes:
@@ -94,9 +94,9 @@ class AgentChannel(ABC):
 
     @abstractmethod
     def put(self, source: Path, target: str, cache: str) -> None:
-        """Copy a file there; where that costs a journey, its bytes travel once a digest."""
+        """Copy a file to the host; a remote host keeps it in its cache, so it travels only once."""
 
-    def pause(self, known: Sequence[Any], seconds: float) -> None:
+    def pause(self, process: Sequence[Any], seconds: float) -> None:
         """Wait until a spawned process may have ended, at most ``seconds``."""
         time.sleep(seconds)
 

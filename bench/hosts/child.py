@@ -26,8 +26,8 @@ _CLOSING = 5.0  # seconds in which the agent must end after its input has
 class ChildChannel(AgentChannel):
     """The agent in a process of its own, because it forks and the harness has threads.
 
-    It has a session of its own: Ctrl-C ends the harness, which still needs it to stop what runs.
-    It ends when its input does, so also when the harness is killed.
+    It has a session of its own, because Ctrl-C must not end it: the harness still needs it to
+    stop processes. It ends when its input ends, also when the harness is killed.
     """
 
     name = "127.0.0.1"
@@ -35,7 +35,7 @@ class ChildChannel(AgentChannel):
     peer = "127.0.0.1"
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
-        """Start nothing yet."""
+        """Start no process yet."""
         super().__init__(timeouts or Timeouts())
         self.harness = os.getpid()
         self._agent: subprocess.Popen[bytes] | None = None
@@ -64,7 +64,7 @@ class ChildChannel(AgentChannel):
             self._agent = None
 
     def abort(self) -> None:
-        """Kill the agent: whoever waits for its answer gets none."""
+        """Kill the agent, so that a call in progress fails."""
         self._aborted = True
         if (agent := self._agent) is not None:
             agent.kill()
@@ -87,12 +87,12 @@ class ChildChannel(AgentChannel):
             return file.read()
 
     def put(self, source: Path, target: str, cache: str) -> None:
-        """Copy a file: it is here already, so no cache keeps it."""
+        """Copy a file, without a cache: it is already on this machine."""
         self.send(source, target)
 
-    def pause(self, known: Sequence[Any], seconds: float) -> None:
+    def pause(self, process: Sequence[Any], seconds: float) -> None:
         """Wait for the end of the process's monitor, else of the process, without polling."""
-        for pid, begun in ((known[2], known[3]), (known[0], known[1])):
+        for pid, begun in ((process[2], process[3]), (process[0], process[1])):
             with contextlib.suppress(ProcessLookupError):
                 descriptor = os.pidfd_open(pid)
                 try:
@@ -103,7 +103,7 @@ class ChildChannel(AgentChannel):
                     os.close(descriptor)
 
     def _ask(self, request: bytes, timeout: float) -> dict[str, Any]:
-        """Ask; an agent that died is started again, once."""
+        """Send a request; restart an agent that died, once."""
         with self._lock:
             self._aborted = False
             try:
@@ -137,7 +137,7 @@ class ChildChannel(AgentChannel):
 
 
 def _line(stream: IO[bytes], timeout: float) -> bytes:
-    """Return what comes until a line's end, the stream's end, or ``timeout`` seconds."""
+    """Return the bytes up to a line's end, the stream's end, or the timeout in seconds."""
     line, ends = b"", time.monotonic() + timeout
     while not line.endswith(b"\n"):
         if not _readable(stream.fileno(), ends - time.monotonic()):

@@ -1,4 +1,4 @@
-"""How to log in to a host by SSH: its address, keys, known host keys, and what is refused."""
+"""Log in to a host by SSH: address, keys, known host keys, and errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Address(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how to log in; ``name`` is the address as the study writes it.
 
-    ``target`` is where to connect to, if elsewhere; ``known_hosts`` a file, or the lines of one;
-    ``alias`` the name by which these know the host. A host is lost after ``unreachable_after``
-    seconds without an answer, where that is given; it then bounds the other timeouts too.
+    ``target`` is the address to connect to, if another one; ``known_hosts`` is a file, or its
+    lines; ``alias`` is the host's name in it. A host counts as lost after ``unreachable_after``
+    seconds without an answer; if given, it also bounds the other timeouts.
     """
 
     name: str
@@ -51,34 +51,34 @@ def key_file(path: str) -> Path:
     if not file.is_file():
         raise UnsuitableEnvironment(
             f"key = {path!r}: there is no such file",
-            remedy="name the file of a private key, or leave key out: the SSH agent's are tried",
+            remedy="name a private key's file, or drop key: the SSH agent's keys are tried",
         )
     return file
 
 
 def known_hosts(path: str) -> Path:
-    """Return the file of known host keys, which must exist: without it no host can be checked."""
+    """Return the file of known host keys, which must exist: every host key is checked."""
     file = Path(path).expanduser()
     if not file.is_file():
         raise UnsuitableEnvironment(
-            f"known_hosts = {path!r}: there is no such file, so that no host can be checked",
+            f"known_hosts = {path!r}: there is no such file; no host key can be checked",
             remedy="log in once by ssh, or write the hosts' keys into it (ssh-keyscan)",
         )
     return file
 
 
 def refusal(label: str, error: Exception) -> LaunchFailed:
-    """Return what to raise for an error of logging in: HostLost where trying again may help."""
+    """Return the error to raise for a failed login: HostLost where another try may help."""
     import asyncssh
 
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return LaunchFailed(
-            f"{label}: its host key is not in known_hosts, or is another one",
+            f"{label}: its host key is not in known_hosts, or differs from it",
             remedy="compare the key with the host's own, then add it (ssh-keyscan)",
         )
     if isinstance(error, asyncssh.PermissionDenied):
         return LaunchFailed(
-            f"{label} refuses the key",  # recorded as a reason: no user is named
+            f"{label} refuses the key",  # recorded as a reason, so it names no user
             remedy="add the public key to the user's authorized_keys there",
         )
     if isinstance(error, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
@@ -87,19 +87,19 @@ def refusal(label: str, error: Exception) -> LaunchFailed:
 
 
 def ssh_errors() -> tuple[type[Exception], ...]:
-    """Return what asyncssh raises."""
+    """Return the exceptions that asyncssh raises."""
     import asyncssh
 
     return (asyncssh.Error, asyncssh.KeyImportError, asyncssh.KeyEncryptionError)
 
 
 def known_keys(address: Address) -> asyncssh.SSHKnownHosts:
-    """Return the known keys; LaunchFailed names a file that cannot be read, and its line."""
+    """Return the known host keys; LaunchFailed names an unreadable file and its line."""
     import asyncssh
 
     given, what = address.known_hosts, f"host {address.name}: known_hosts"
     data = given if isinstance(given, bytes) else readable(given, what)
-    text = data.decode(errors="replace")  # what is no UTF-8 is in comments
+    text = data.decode(errors="replace")  # only comments hold other encodings
     try:
         return asyncssh.import_known_hosts(text)
     except ValueError as error:
@@ -121,15 +121,15 @@ def _unreadable(text: str) -> int:
 
 
 def readable(path: Path, what: str) -> bytes:
-    """Return what is in a file of ours; LaunchFailed: a host is not lost by its absence."""
+    """Return a local file's content; LaunchFailed, not HostLost, if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        said = f"{what} {_shown(path)} cannot be read: {error.strerror}"
-        raise LaunchFailed(said, remedy="name another file, or make that one readable") from error
+        text = f"{what} {_shown(path)} cannot be read: {error.strerror}"
+        raise LaunchFailed(text, remedy="name another file, or make that one readable") from error
 
 
 def _shown(path: Path) -> str:
-    """Return a path as it may be recorded: the home folder, which names a user, is ``~``."""
+    """Return a path for records: ``~`` replaces the home folder, which would name the user."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -21,14 +21,15 @@ def this_machine() -> Machine:
 
 
 def as_machine(facts: Mapping[str, object]) -> Machine:
-    """Return facts as a record: the digest is over the known ones alone (no host name)."""
+    """Return facts as a record; the digest covers the known facts and no host name."""
     fields = {field.name for field in msgspec.structs.fields(Machine)}
-    known = {name: facts[name] for name in sorted(fields & facts.keys()) if facts[name] is not None}
-    return msgspec.convert({**known, "record": "machine", "digest": digest(known)}, Machine)
+    names = sorted(name for name in fields & facts.keys() if facts[name] is not None)
+    present = {name: facts[name] for name in names}
+    return msgspec.convert({**present, "record": "machine", "digest": digest(present)}, Machine)
 
 
 def capacity() -> Capacity:
-    """Return cores, memory in all and memory available now (bytes)."""
+    """Return the usable cores, the total memory and the memory available now (bytes)."""
     memory = machine.meminfo()
     return Capacity(
         cores=len(os.sched_getaffinity(0)),

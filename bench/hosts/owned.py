@@ -12,16 +12,14 @@ from bench.hosts.agent import processes
 from bench.hosts.agent.cgroups import PREFIX
 from bench.hosts.channel import AgentChannel
 from bench.hosts.host import end, remove
-from bench.hosts.tags import owner_of_tag, owner_of_text
 from bench.records.cluster import Owner
 from bench.text import plural
 
 
-class _Found:
-    """What one owner has on one machine."""
+class _OwnedOnHost:
+    """Processes, folder and control groups of one owner on one machine."""
 
     def __init__(self, channel: AgentChannel, owner: Owner) -> None:
-        """Start with nothing found."""
         self.owner = owner
         self.text = ""  # the owner, as its processes carry it
         self.count = 0
@@ -30,7 +28,7 @@ class _Found:
         self._channel = channel
 
     def describe(self) -> str:
-        """Say what it is, in one line."""
+        """Return a description of one line."""
         noun = "process" if self.count == 1 else "processes"
         parts = [f"{self.count} {noun}"] if self.count else []
         parts += [plural(len(self.folders), "folder")] if self.folders else []
@@ -40,7 +38,7 @@ class _Found:
         return f"{', '.join(parts)} {whose} on {self._channel.label}"
 
     def remove(self) -> None:
-        """End the processes, then remove groups and folder; returns when they are gone."""
+        """End the processes, then remove groups and folder; return when they are gone."""
         if self.count or self.groups:
             labels = {processes.OWNER: self.text} if self.count else {}
             end(self._channel, labels, self.groups)
@@ -49,44 +47,44 @@ class _Found:
 
 
 def find(channel: AgentChannel, works: Sequence[Path], seen: set[str]) -> Iterable[OwnedResource]:
-    """Return one entry an owner, living or dead, from folders in ``works``, processes and groups.
+    """Return an entry for each owner, from folders in ``works``, processes and groups.
 
-    ``seen`` are the places that were looked at through other addresses: two of them may be one
-    machine. Those that are new are added.
+    Two addresses may lead to one machine: ``seen`` holds the identities of process spaces,
+    folders and groups listed so far, and new ones are added to it.
     """
-    found: dict[str, _Found] = {}
+    entries: dict[str, _OwnedOnHost] = {}
 
-    def entry(owner: Owner) -> _Found:
-        return found.setdefault(owner.mark, _Found(channel, owner))
+    def entry(owner: Owner) -> _OwnedOnHost:
+        return entries.setdefault(owner.tag, _OwnedOnHost(channel, owner))
 
     for work in works:
         answer = channel.call("owned", root=str(work))
-        folders = answer["folders"] if _new(answer["place"], seen) else {}
+        folders = answer["folders"] if _new(answer["folder"], seen) else {}
         for name, text in folders.items():
             if (owner := _folder_owner(name, text)) is not None:
                 entry(owner).folders.append(work / name)
         counts = answer["owners"] if _new(answer["space"], seen) else {}
         for text, count in counts.items():
-            owner = owner_of_text(text)
-            one = entry(owner)
-            one.owner, one.text, one.count = owner, text, count
-        for name, (place, paths) in answer["groups"].items():
-            owner = owner_of_tag(name.removeprefix(PREFIX).rpartition(".")[0])
-            if owner is not None and _new(place, seen):
+            owner = Owner.from_text(text)
+            carrying = entry(owner)
+            carrying.owner, carrying.text, carrying.count = owner, text, count
+        for name, (identity, paths) in answer["groups"].items():
+            owner = Owner.from_tag(name.removeprefix(PREFIX).rpartition(".")[0])
+            if owner is not None and _new(identity, seen):
                 entry(owner).groups.append(paths)
-    return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
+    return [OwnedResource(item.owner, item.describe(), item.remove) for item in entries.values()]
 
 
-def _new(place: str, seen: set[str]) -> bool:
-    """Return whether a place is looked at for the first time."""
-    new = place not in seen
-    seen.add(place)
+def _new(identity: str, seen: set[str]) -> bool:
+    """Return whether this identity is new, and remember it."""
+    new = identity not in seen
+    seen.add(identity)
     return new
 
 
 def _folder_owner(name: str, text: str) -> Owner | None:
-    """Read ``owner.json``; a folder torn at its making is known by its name alone."""
+    """Read ``owner.json``; if it is torn, only the folder's name gives the owner."""
     try:
         return msgspec.json.decode(text, type=Owner)
     except msgspec.MsgspecError:
-        return owner_of_tag(name)
+        return Owner.from_tag(name)

@@ -1,7 +1,7 @@
 """The samplers as metric sources: one on each machine of a cluster, one file of samples here.
 
 ``samples.parquet`` holds the machines and the labelled processes, ``gpu.parquet`` the GPUs.
-Neither ever fails a run: what goes wrong is reported and is missing.
+Neither ever fails a run: problems are reported, and the samples are missing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 from bench.errors import LaunchFailed
 from bench.hosts.agent import gpu_sampler, sampler
 from bench.hosts.host import Host, Process
-from bench.hosts.tags import owner_text
 
-COLUMNS = (  # double, or null where it does not apply
+COLUMNS = (  # double, null where not applicable
     "cpu_user",
     "cpu_system",
     "cpu_iowait",
@@ -45,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Running(NamedTuple):
-    """A sampler on a machine: the scope of the first host there, and where it writes."""
+    """A sampler on a machine, with the scope of its first host and its output file."""
 
     scope: str
     host: Host
@@ -56,9 +55,8 @@ class _Running(NamedTuple):
 class Sampler:
     """Runs one script on every machine at the study's rate, beside the work.
 
-    Scopes are ``driver`` and ``worker-<rank>`` for labelled processes. What a script says of its
-    machine (``host``, ``gpu0``) has the scope of the first of them there added, where there are
-    several machines: ``host:driver``.
+    Scopes are ``driver`` and ``worker-<rank>`` for labelled processes. With several machines, the
+    scopes of a machine itself (``host``, ``gpu0``) end with its first host: ``host:driver``.
     """
 
     name: str  # of the file
@@ -71,18 +69,18 @@ class Sampler:
         self._machines: dict[str, list[tuple[str, Host]]] = {}
         for rank, host in enumerate(hosts):
             scope = "driver" if rank == 0 else f"worker-{rank - 1}"
-            if self._there(host):
+            if self._applies(host):
                 self._machines.setdefault(host.name, []).append((scope, host))
         self.scopes = {scope for scoped in self._machines.values() for scope, _ in scoped}
         self._numbers = itertools.count(1)
         self._running: list[_Running] = []
 
-    def _there(self, host: Host) -> bool:
-        """Return whether there is something to sample on a host's machine."""
+    def _applies(self, host: Host) -> bool:
+        """Return whether the sampler applies to a host's machine."""
         return True
 
     def start(self, interval: float) -> None:
-        """Start it on each machine, a sample each ``interval`` s; one that runs is ended first."""
+        """Restart it on each machine, with a sample every ``interval`` seconds."""
         self._end()
         for scoped in self._machines.values():
             scope, host = scoped[0]
@@ -96,14 +94,15 @@ class Sampler:
             self._running.append(_Running(scope, host, raw, process))
 
     def stop(self, folder: Path) -> None:
-        """End all, and write ``<name>.parquet`` into ``folder``."""
+        """End the scripts and write ``<name>.parquet`` into ``folder``."""
         running = list(self._running)
         self._end()
         if not running:
             return
-        with tempfile.TemporaryDirectory() as made:
-            merged = Path(made) / "merged"
-            lines = [line for one in running for line in self._lines(one, Path(made) / "raw")]
+        with tempfile.TemporaryDirectory() as temporary:
+            merged = Path(temporary) / "merged"
+            raw = Path(temporary) / "raw"
+            lines = [line for script in running for line in self._lines(script, raw)]
             merged.write_text("".join(lines), encoding="ascii")
             target = folder / f"{self.name}.parquet"
             try:
@@ -114,35 +113,35 @@ class Sampler:
     def _command(
         self, program: Path, raw: Path, interval: float, scoped: Sequence[tuple[str, Host]]
     ) -> list[str]:
-        """Return how the script is run on a machine."""
+        """Return the command that runs the script on a machine."""
         host = scoped[0][1]
         command = [host.python, "-I", str(program), "--out", str(raw)]
         command += ["--interval", f"{interval:g}"]
         harness = host.channel.harness
         return command if harness is None else [*command, "--until", str(harness)]
 
-    def _lines(self, one: _Running, here: Path) -> list[str]:
-        """Return a machine's lines; torn ones are left out."""
+    def _lines(self, script: _Running, here: Path) -> list[str]:
+        """Return a machine's complete lines."""
         try:
-            one.host.get(one.raw, here)
+            script.host.get(script.raw, here)
         except (OSError, LaunchFailed) as error:
-            _report(f"no {self.name} of host {one.host.name}: {error}")
+            _report(f"no {self.name} of host {script.host.name}: {error}")
             return []
-        found = list(_samples(here))
+        samples = list(_samples(here))
         if len(self._machines) > 1:
-            for row in (row for sample in found for row in sample.get("rows", ())):
+            for row in (row for sample in samples for row in sample.get("rows", ())):
                 if row["scope"] not in self.scopes:
-                    row["scope"] += f":{one.scope}"
-        return [json.dumps(sample) + "\n" for sample in found]
+                    row["scope"] += f":{script.scope}"
+        return [json.dumps(sample) + "\n" for sample in samples]
 
     def _end(self) -> None:
         running, self._running = self._running, []
-        for one in running:
+        for script in running:
             try:
-                _until_begun(one)
-                one.process.kill()
+                _until_begun(script)
+                script.process.kill()
             except (OSError, LaunchFailed) as error:
-                _report(f"the sampler of host {one.host.name} was not ended: {error}")
+                _report(f"the sampler of host {script.host.name} could not be ended: {error}")
 
 
 class HostSampler(Sampler):
@@ -157,9 +156,9 @@ class HostSampler(Sampler):
     ) -> list[str]:
         command = super()._command(program, raw, interval, scoped)
         first = scoped[0][1]
-        command += ["--owner", owner_text(first.owner)]
-        for pid in first.channel.ours:
-            command += ["--ours", str(pid)]
+        command += ["--owner", first.owner.text]
+        for pid in first.channel.own_processes:
+            command += ["--own", str(pid)]
         for scope, host in scoped:
             command += ["--scope", f"{host.index}={scope}"]
         return command
@@ -173,27 +172,27 @@ class GpuSampler(Sampler):
     columns = GPU_COLUMNS
     texts = ("throttle",)
 
-    def _there(self, host: Host) -> bool:
+    def _applies(self, host: Host) -> bool:
         return bool(host.channel.greeting.get("gpu_driver"))
 
 
 def samplers(hosts: Sequence[Host]) -> list[Sampler]:
     """Return the samplers of a cluster's hosts, the driver first."""
-    return [one for one in (HostSampler(hosts), GpuSampler(hosts)) if one.scopes]
+    return [source for source in (HostSampler(hosts), GpuSampler(hosts)) if source.scopes]
 
 
-def _until_begun(one: _Running) -> None:
-    """Wait for the first line: a run may be over before its sampler is up."""
+def _until_begun(script: _Running) -> None:
+    """Wait for the first line: a run may end before its sampler has started."""
     end = time.monotonic() + STARTING
-    while one.process.poll() is None and time.monotonic() < end:
+    while script.process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(OSError):
-            if one.host.channel.read(str(one.raw)):
+            if script.host.channel.read(str(script.raw)):
                 return
         time.sleep(0.02)
 
 
 def _report(text: str) -> None:
-    """Report a trouble; the runner tells the user once, and notes it in each run that has it."""
+    """Report a problem; the runner shows it once and adds it to each affected run."""
     _log.warning("%s", text)
 
 
@@ -226,7 +225,7 @@ def write_parquet(
     pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=own)), target)
 
 
-def _samples(raw: Path) -> Iterator[dict[str, Any]]:  # a torn last line is left out
+def _samples(raw: Path) -> Iterator[dict[str, Any]]:  # without a torn last line
     for line in raw.read_text(encoding="ascii").splitlines(keepends=True):
         if line.endswith("\n"):
             yield json.loads(line)

@@ -29,9 +29,9 @@ from bench.hosts.login import Address, known_keys, readable, refusal, ssh_errors
 if TYPE_CHECKING:
     import asyncssh
 
-KEEPALIVES = 3  # unanswered ones until a connection is cut
-FULL = 1 << 20  # bytes: a disk that has fewer left is full
-AT_ONCE = 8  # files that travel at a time
+KEEPALIVES = 3  # unanswered messages until a connection is cut
+FULL = 1 << 20  # bytes: a disk with less free space is full
+AT_ONCE = 8  # files in transfer at a time
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
@@ -74,25 +74,25 @@ class SshChannel(AgentChannel):
         self._sftp: asyncssh.SFTPClient | None = None
 
     def connect(self) -> None:
-        """Try once to be connected; raises LaunchFailed that says why not."""
+        """Try once to connect; LaunchFailed gives the reason for a failure."""
         with self._lock:
             self.lost = ""
             if self._agent is None:
                 self._connect()
 
     def close(self) -> None:
-        """End the connection; what was started over there goes on."""
+        """End the connection; processes that it started keep running."""
         with self._lock:
             self._drop()
 
     def abort(self) -> None:
-        """Let the call that another thread waits for raise HostLost; later calls connect again."""
+        """Abort the call in progress (it raises HostLost). The next call reconnects."""
         self._aborts += 1
         if (connection := self._connection) is not None:
             _running().call_soon_threadsafe(connection.abort)
 
     def send(self, source: Path, target: str) -> None:
-        """Copy a file there, whole; OSError or HostLost."""
+        """Copy a whole file to the host; OSError or HostLost."""
 
         async def work(sftp: asyncssh.SFTPClient, moved: Callable[..., None]) -> None:
             await sftp.makedirs(posixpath.dirname(target), exist_ok=True)
@@ -101,19 +101,21 @@ class SshChannel(AgentChannel):
         self._transfer(work, target)
 
     def fetch(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Copy files from there, each to its place here; OSError or HostLost."""
+        """Copy files of the host to paths on this machine; OSError or HostLost."""
 
         async def work(sftp: asyncssh.SFTPClient, moved: Callable[..., None]) -> None:
             turn = asyncio.Semaphore(AT_ONCE)
 
-            async def one(source: str, target: Path) -> None:
+            async def fetch_one(source: str, target: Path) -> None:
                 async with turn:
                     await sftp.get(
                         source, str(target), follow_symlinks=True, progress_handler=moved
                     )
                     moved()
 
-            ended = await asyncio.gather(*(one(*pair) for pair in files), return_exceptions=True)
+            ended = await asyncio.gather(
+                *(fetch_one(*pair) for pair in files), return_exceptions=True
+            )
             for error in filter(None, ended):
                 raise error
 
@@ -133,11 +135,11 @@ class SshChannel(AgentChannel):
         return self._transfer(work)
 
     def put(self, source: Path, target: str, cache: str) -> None:
-        """Copy a file there; ``cache`` keeps it by its digest, so that it travels once."""
+        """Copy a file to the host, whose ``cache`` keeps it: it travels once."""
         with source.open("rb") as file:
-            known = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         copy = functools.partial(
-            self.call, "copy_from_cache", cache=cache, digest=known, target=target
+            self.call, "copy_from_cache", cache=cache, digest=sha256, target=target
         )
         if not copy():
             fresh = f"{target}.arriving"
@@ -149,7 +151,7 @@ class SshChannel(AgentChannel):
         work: Callable[[asyncssh.SFTPClient, Callable[..., None]], Coroutine[Any, Any, _T]],
         target: str = "",
     ) -> _T:
-        """Do work with files, again where the connection was lost; ``target`` is written there."""
+        """Transfer files, again after a lost connection; ``target`` is the file that it writes."""
         import asyncssh
 
         with self._lock:
@@ -169,7 +171,7 @@ class SshChannel(AgentChannel):
     async def _moving(
         self, work: Callable[[asyncssh.SFTPClient, Callable[..., None]], Coroutine[Any, Any, _T]]
     ) -> _T:
-        """Do the work as long as bytes arrive: TimeoutError when none do for too long."""
+        """Do the work while bytes arrive; TimeoutError when none arrive for too long."""
         limit = self.timeouts.answer
         moved = [0]
 
@@ -189,7 +191,7 @@ class SshChannel(AgentChannel):
         return task.result()
 
     async def _file_server(self) -> asyncssh.SFTPClient:
-        """Return the connection's SFTP client; LaunchFailed where the host offers none."""
+        """Return the connection's SFTP client; LaunchFailed if the host offers none."""
         import asyncssh
 
         assert self._connection is not None
@@ -210,7 +212,7 @@ class SshChannel(AgentChannel):
             return self._persist(lambda: self._exchange(request, timeout), timeout)
 
     def _persist(self, work: Callable[[], _T], timeout: float) -> _T:
-        """Do what needs the connection; one that drops is opened again until the host is lost."""
+        """Do the work; reopen a dropped connection until the host counts as lost."""
         if self.lost:
             raise HostLost(self.lost)
         deadline = time.monotonic() + self.timeouts.lost
@@ -223,14 +225,14 @@ class SshChannel(AgentChannel):
                     raise
                 why = error.what
             if self._aborts != aborts:
-                raise HostLost(f"{self.label}: it is not waited for any more")
+                raise HostLost(f"{self.label}: the call was aborted")
             if time.monotonic() > deadline:
                 self.lost = why
                 raise HostLost(why)
             time.sleep(0.5)
 
     def _attempt(self, work: Callable[[], _T], timeout: float) -> _T:
-        """Do it once; HostLost where the connection failed, which is dropped then."""
+        """Do the work once; drop the connection and raise HostLost if it fails."""
         try:
             self._open()
             return work()
@@ -247,7 +249,7 @@ class SshChannel(AgentChannel):
             raise
 
     def _open(self) -> None:
-        """Connect, unless it is connected; a host that let us in before and refuses now is lost."""
+        """Connect if necessary; a host that accepted a login before and refuses one now is lost."""
         if self._agent is not None:
             return
         try:
@@ -276,15 +278,15 @@ class SshChannel(AgentChannel):
         return answer
 
     def _connect(self) -> None:
-        """Log in and start the agent; HostLost where trying again may help, else LaunchFailed."""
+        """Log in and start the agent; HostLost where another try may help, else LaunchFailed."""
         limit = self.timeouts.connect
         try:
             connection, process, self.greeting = in_loop(self._login(limit), limit + 5)
         except TimeoutError as error:
             raise HostLost(f"{self.label} does not answer within {limit:g} s") from error
-        except UnicodeError as error:  # of the encoding that names of hosts have
-            what = f"{self.label}: this is no address: a part of it is empty or too long"
-            raise LaunchFailed(what, remedy="write the host's address as ssh takes it") from error
+        except UnicodeError as error:  # from the encoding of host names
+            what = f"{self.label}: not a valid host name: a part of it is empty or too long"
+            raise LaunchFailed(what, remedy="write the host's address as for ssh") from error
         except OSError as error:
             why = error.strerror or str(error)
             raise HostLost(f"{self.label} cannot be reached: {why}") from error
@@ -298,18 +300,18 @@ class SshChannel(AgentChannel):
     ) -> tuple[asyncssh.SSHClientConnection, asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
         import asyncssh
 
-        known = self.address
-        options: dict[str, Any] = {"username": known.user} if known.user else {}
-        if known.key is not None:
-            readable(known.key, f"{self.label}: key")
-            options |= {"client_keys": [str(known.key)], "agent_path": None}
-            options |= {"passphrase": known.passphrase}
+        address = self.address
+        options: dict[str, Any] = {"username": address.user} if address.user else {}
+        if address.key is not None:
+            readable(address.key, f"{self.label}: key")
+            options |= {"client_keys": [str(address.key)], "agent_path": None}
+            options |= {"passphrase": address.passphrase}
         connection = await asyncio.wait_for(
             asyncssh.connect(
-                known.target or known.name,
-                known.port,
-                known_hosts=known_keys(known),
-                host_key_alias=known.alias,
+                address.target or address.name,
+                address.port,
+                known_hosts=known_keys(address),
+                host_key_alias=address.alias,
                 config=None,
                 keepalive_interval=self.timeouts.keepalive,
                 keepalive_count_max=KEEPALIVES,
@@ -328,7 +330,7 @@ class SshChannel(AgentChannel):
     async def _boot(
         self, connection: asyncssh.SSHClientConnection
     ) -> tuple[asyncssh.SSHClientProcess[bytes], dict[str, Any]]:
-        """Send the agent; it greets with its facts."""
+        """Send the agent; its first answer holds its facts."""
         import shlex
 
         python = self.address.python
@@ -340,7 +342,7 @@ class SshChannel(AgentChannel):
             text = (await process.stderr.read()).decode(errors="replace").strip()[-200:]
             raise LaunchFailed(
                 f"{self.label}: {python} does not run: {text}",
-                remedy="set python = the path of an interpreter over there",
+                remedy="set python = the path of an interpreter on the host",
             )
         return process, json.loads(greeting)["ok"]
 
@@ -352,7 +354,7 @@ class SshChannel(AgentChannel):
 
 
 def _bounded(timeouts: Timeouts, limit: float | None) -> Timeouts:
-    """Return timeouts for a host that is lost after ``limit`` seconds."""
+    """Return timeouts for a host that counts as lost after ``limit`` seconds."""
     if limit is None:
         return timeouts
     return Timeouts(
@@ -364,7 +366,7 @@ def _bounded(timeouts: Timeouts, limit: float | None) -> Timeouts:
 
 
 def _is_answer(error: Exception) -> bool:
-    """Return whether an error is the file server's answer: the connection is as it was."""
+    """Return whether an error is the file server's answer, so the connection still works."""
     import asyncssh
 
     lost = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)

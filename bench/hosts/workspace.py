@@ -1,4 +1,4 @@
-"""A user's own folders on hosts that are reached by a channel: prepared, with room on the disk."""
+"""A user's folders on hosts: work and cache, with enough free space."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bench.hosts.machine import as_machine
 from bench.records.results import Machine
 
 FOLDER = ".cache/benchcast"  # below the home folder
-LEAST_FREE = 256 << 20  # bytes that a host's disk must have left
+LEAST_FREE = 256 << 20  # bytes that must be free on a host's disk
 AT_ONCE = 16
 
 Answer = Machine | LaunchFailed
 
 
 def workspace(channel: AgentChannel, folder: str = FOLDER) -> Workspace:
-    """Return the folders on a host that has answered."""
+    """Return the folders on a connected host."""
     root = Path(str(channel.greeting["home"])) / folder
     return Workspace(work=root / "work", cache=root / "cache")
 
 
 def ask(channels: Sequence[AgentChannel], at_once: int = AT_ONCE) -> list[Answer]:
-    """Connect to hosts, ``at_once`` of them in parallel; return facts, or why not."""
+    """Connect to hosts, ``at_once`` in parallel; return each one's facts or error."""
     with ThreadPoolExecutor(max_workers=at_once) as pool:
         return list(pool.map(_asked, channels))
 
@@ -37,9 +37,9 @@ def prepare(
     at_once: int = AT_ONCE,
     least_free: int = LEAST_FREE,
 ) -> list[Answer]:
-    """Connect and make the work folder, where the disk has room for it; what fails is returned."""
+    """Connect, check free space and make the work folder; return each one's facts or error."""
 
-    def one(channel: AgentChannel) -> Answer:
+    def prepare_one(channel: AgentChannel) -> Answer:
         answer = _asked(channel)
         try:
             if isinstance(answer, Machine):
@@ -53,7 +53,7 @@ def prepare(
         return answer
 
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        return list(pool.map(one, channels))
+        return list(pool.map(prepare_one, channels))
 
 
 def _asked(channel: AgentChannel) -> Answer:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from bench.analysis.runs.headline import headline
+from bench.analysis.runs.metrics import rule_for
 from bench.analysis.statistics.interval import LEVEL, deviation, estimate, t_quantile
 from bench.plan.fixed import Fixed, WideInterval
 from bench.plan.progress import Index
-from bench.records.metrics import TIME
 from bench.records.study import LEAST_BLOCKS, Cell
 
 STOPPING_LEVEL = 0.99  # level of the interval that decides; the one that is reported has LEVEL
@@ -21,9 +21,8 @@ class Auto(Fixed):
     """Adds whole blocks until every cell's interval is within the study's ``width``.
 
     After 3 blocks, and after each further one, it looks at the runs of each plot's blocks so far.
-    When the 99 % interval of every cell (Student's t on logs of the study's headline metric, on
-    plain values where one is not positive) is within the width, high end minus low end over the
-    middle, it plans 3 blocks more and stops; ``repeats`` blocks are the
+    When the 99 % interval of every cell (Student's t on log times) is within the width, high end
+    minus low end over the middle, it plans 3 blocks more and stops; ``repeats`` blocks are the
     limit. Both margins are there because stopping at the first narrow interval stops where the
     spread looks smaller than it is: the 95 % intervals reported then held the truth in as few as
     90 % of simulated campaigns, with the stricter level alone in 91 %, with both in 93.5 to 96.5 %
@@ -58,8 +57,9 @@ class Auto(Fixed):
             if interval is None:
                 continue
             width = None
-            if interval.low is not None and interval.high is not None and interval.mid:
-                width = (interval.high - interval.low) / abs(interval.mid)
+            if interval.low is not None and interval.high is not None:
+                middle = abs(interval.mid)
+                width = (interval.high - interval.low) / middle if middle else math.inf
             if width is None or width > self._width:
                 found.append(WideInterval(cell=first, width=width, runs=len(values)))
         return found
@@ -99,34 +99,31 @@ class Auto(Fixed):
     def _values(
         self, blocks: Sequence[Sequence[Cell]], index: Index
     ) -> list[tuple[Cell, list[float]]]:
-        """Return each case's first cell with its good runs' headlines in these blocks.
-
-        A time of 0 s says nothing and is left out.
-        """
-        found: dict[str, tuple[Cell, list[float]]] = {}
-        for block in blocks:
-            for cell in block:
-                _, values = found.setdefault(cell.series, (cell, []))
-                run = index.run(cell)
-                head = None if run is None else headline(run, self.metric(run))
-                if head is not None and (head.value > 0 or self.study.metric != TIME):
-                    values.append(head.value)
-        return list(found.values())
+        """Return each case's first cell with its good runs' numbers of the study's metric."""
+        cases: dict[str, tuple[Cell, list[float]]] = {}
+        for cell in (cell for block in blocks for cell in block):
+            _, values = cases.setdefault(cell.series, (cell, []))
+            run = index.run(cell)
+            if run is None:
+                continue
+            metric = rule_for(self.study.metric, [run], self._bundles)
+            head = headline(run, metric)
+            if head is not None and (head.value > 0 or not metric.is_time):
+                values.append(head.value)
+        return list(cases.values())
 
 
 def width_of(values: Sequence[float], level: float) -> float:
-    """Return the width of the t interval of the geometric mean over that mean; inf below 2 runs.
+    """Return the width of the middle's t interval over that middle; inf below 2 runs.
 
-    With half-width h on the log scale that is exp(h) - exp(-h). Where a value is not positive it is
-    the width of the t interval of the mean over the mean's size; inf where that is 0.
+    Of positive values the middle is the geometric mean: with half-width h on the log scale the
+    width is exp(h) - exp(-h). Else it is the mean, and the width 2 h over its amount.
     """
     n = len(values)
     if n < 2:
         return math.inf
-    positive = min(values) > 0
-    numbers = [math.log(value) for value in values] if positive else values
-    half = t_quantile(0.5 + level / 2, n - 1) * deviation(numbers) / math.sqrt(n)
-    if positive:
-        return 2 * math.sinh(half)
+    quantile = t_quantile(0.5 + level / 2, n - 1) / math.sqrt(n)
+    if min(values) > 0:
+        return 2 * math.sinh(quantile * deviation([math.log(value) for value in values]))
     middle = abs(fmean(values))
-    return 2 * half / middle if middle else math.inf
+    return 2 * quantile * deviation(values) / middle if middle else math.inf

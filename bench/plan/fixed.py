@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bench.analysis.runs.metrics import MetricRule, rule_for
 from bench.errors import StudyError
 from bench.plan.order import plots
 from bench.plan.progress import Index
 from bench.records import identity
-from bench.records.results import Bundle, Run
+from bench.records.results import Bundle
 from bench.records.study import Case, Cell, Study
 
 
 class WideInterval(msgspec.Struct, frozen=True, kw_only=True):
     """A case whose interval is wider than the study wants: the cell of its first repeat, the
-    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has."""
+    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has.
+    """
 
     cell: Cell
     width: float | None
@@ -48,11 +48,11 @@ class Fixed:
 
         ``skipped`` maps a case's position in the study to the reason why it cannot run here. With
         ``retry`` the cells that failed in it get one more attempt each. ``bundles`` (by digest)
-        declare the study's headline metric. ``cells`` are all that
-        the plan may run, ``plots`` the same by plot and block.
+        declare the study's metric. ``cells`` are all that the plan may run, ``plots`` the same by
+        plot and block.
         """
         self.study = study
-        self.bundles = bundles or {}
+        self._bundles = bundles or {}
         self._cases: dict[str, Case] = {}
         self._allowed: dict[str, int] = {}
         self._skipped: dict[str, str] = {}
@@ -101,10 +101,6 @@ class Fixed:
         """Return why a cell cannot run here, or an empty string."""
         return self._skipped.get(cell.key, "")
 
-    def metric(self, run: Run) -> MetricRule:
-        """Return how the study's headline metric is read of a run."""
-        return rule_for(self.study.metric, [run], self.bundles)
-
     def planned(self, index: Index, session: str = "") -> list[Cell]:
         """Return the cells that are to run as far as the runs so far decide it, done or not."""
         return self.cells
@@ -137,7 +133,8 @@ class Fixed:
 
 def matches(cell: Cell, where: Mapping[str, str]) -> bool:
     """Return whether a cell has these values, by path: a factor, or workload, environment,
-    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``)."""
+    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``).
+    """
     known: dict[str, object] = {
         "workload": cell.workload,
         "environment": cell.environment,

@@ -1,4 +1,4 @@
-"""Facts that a bill is made of. Never prices: pricing happens when somebody asks."""
+"""The facts of a bill, without prices: pricing comes later."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Clusters and jobs as the harness asks for them."""
+"""Clusters and jobs that the harness requests, and who owns them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import msgspec
 
@@ -11,25 +12,42 @@ from bench.records.values import Scalar
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose a resource is: study, session, cluster; its ``mark`` is part of every name."""
+    """Who owns a resource: study, session, cluster. Every created name contains its ``tag``."""
 
     study: str
     session: str
     cluster: str
 
     @property
-    def mark(self) -> str:
+    def tag(self) -> str:
         """The owner as one word, ``session.cluster``: both are unique."""
         return f"{self.session}.{self.cluster}"
 
+    @property
+    def text(self) -> str:
+        """The owner in full, ``study/session/cluster``."""
+        return f"{self.study}/{self.session}/{self.cluster}"
+
+    @classmethod
+    def from_tag(cls, tag: str, study: str = "") -> Self | None:
+        """Return the owner with this tag, or None for text that is not a tag."""
+        session, dot, cluster = tag.rpartition(".")
+        return cls(study=study, session=session, cluster=cluster) if dot and session else None
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the owner that ``text`` describes; parts that are missing are empty."""
+        study, session, cluster = (["", "", *text.rsplit("/", 2)])[-3:]
+        return cls(study=study, session=session, cluster=cluster)
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to submit: ``run`` is the run's id and the log's nonce.
+    """A job to submit: ``run`` is the run's id and the log's nonce.
 
     ``bundle`` maps a file's path inside the bundle (``_common/emitter.py``, ``main.py``) to its
-    place on this machine; ``entry`` is one of those paths. ``metrics`` maps the metrics that the
-    workload may report to their units. ``secrets`` are names only: they are resolved when the job
-    is submitted and travel outside its argument.
+    file on this machine; ``entry`` is one of those paths. ``metrics`` maps the metrics that the
+    workload may report to their units. ``secrets`` holds names only: the environment resolves
+    them when it submits the job, and sends the values outside the job's argument.
     """
 
     run: str
@@ -47,7 +65,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a cluster must be: engine, worker count, shapes, engine configuration, versions."""
+    """The cluster that a case needs: engine, worker count, shapes, engine settings, versions."""
 
     engine: str
     workers: int

@@ -1,4 +1,4 @@
-"""What makes two cells, series and curves the same. Nothing else derives a key.
+"""The definition of equal cells, series and curves; nothing else derives a key.
 
 Labels, paths, prices, warm-ups and policy are in no key: renaming a dataset, an environment or a
 workload's folder measures nothing again.
@@ -47,7 +47,7 @@ def cells(case: Case, repeats: int) -> list[Cell]:
 
 
 def curve_key(case: Case) -> str:
-    """Return what all worker counts of a case have in common, as a digest."""
+    """Return the key of a case's curve: equal for all worker counts."""
     return digest(_without(measured(case), _NOT_IN_CURVE))
 
 
@@ -57,7 +57,7 @@ def case_line(case: Case) -> CaseLine:
 
 
 def measured(case: Case) -> dict[str, object]:
-    """Return everything that makes a case's cells other cells, without any label."""
+    """Return everything that distinguishes a case's cells, without labels."""
     facts = {name: getattr(case, name) for name in MEASURED}
     facts["datasets"] = {role: _data(data) for role, data in case.datasets.items()}
     plain: dict[str, object] = msgspec.to_builtins(facts)

@@ -1,4 +1,4 @@
-"""Metrics: what a workload can be measured by, and which way is better."""
+"""Metrics: a workload's figures, their units, and which direction is better."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Aggregate = Literal["median", "mean", "sum", "min", "max", "p90", "p95", "p99"]
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A figure that a workload reports: its unit and which direction is better.
+    """A figure that a workload reports: its unit, and which direction is better.
 
     ``aggregate`` makes one number of the values of a pass (its items, windows or batches); a
     run's number is the median of its counted passes.

@@ -1,6 +1,6 @@
-"""What a results file holds: one line each, tagged by ``record``.
+"""The lines of a results file, tagged by ``record``.
 
-A missing value is absent (``None`` or no key), never 0. Records hold no user name, no home
+A missing value is absent (``None`` or no key), never 0. Records contain no user name, no home
 folder, no absolute path, and no address of a host that the study does not name.
 """
 
@@ -20,9 +20,6 @@ SCHEMA = 2
 MEASURED = "measured"  # the origin of a run that was not imported
 Status = Literal["ok", "failed", "timeout", "skipped"]
 ClusterEventName = Literal["opening", "open", "adapted", "closed"]
-
-
-# What a results file holds: one line each, tagged by "record".
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="machine"):
@@ -47,8 +44,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
 
 
 class QualityLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When two runs found the same: ``tolerances`` by figure (absolute for a number, relative to
-    the norm for a vector), and figures that every run ``requires`` to have one value."""
+    """When two runs have equal quality.
+
+    ``tolerances`` by figure are absolute for a number, relative to the norm for a vector;
+    ``requires`` maps figures to the value that every run must have.
+    """
 
     tolerances: Mapping[str, float] = {}
     requires: Mapping[str, Scalar] = {}
@@ -94,7 +94,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
 class MachineUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a cluster held a machine: ``role`` is driver or worker, ``seconds`` until now.
 
-    ``provision_seconds`` is how long it took to make the machine (to clone it), where it was made.
+    ``provision_seconds`` is the time to create the machine (to clone it), if it was created.
     """
 
     machine: Digest
@@ -119,7 +119,7 @@ class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="started"):
-    """A run is about to be submitted; without a ``run`` line its harness died in it."""
+    """A run is about to be submitted; without a ``run`` line, its harness died meanwhile."""
 
     run: str
     key: Digest
@@ -151,7 +151,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     counts: tuple[AtLeastZero, ...]
 
     def __post_init__(self) -> None:
-        """Refuse bins that are none."""
+        """Reject invalid bins."""
         if len(self.edges) != len(self.counts) + 1 or list(self.edges) != sorted(set(self.edges)):
             raise ValueError("a histogram has rising edges, one more than counts")
 
@@ -183,7 +183,7 @@ Figure = bool | float | Vector
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a run found, as the workload names it: proof that two runs did the same work.
+    """A run's quality figures, named by the workload: proof that two runs did the same work.
 
     A figure is a number, a condition (true or false) or a condensed vector.
     """
@@ -202,7 +202,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that happened to a run: throttled, interrupted, executor lost."""
+    """An event during a run: throttled, interrupted, executor lost."""
 
     at: Moment
     kind: str
@@ -210,7 +210,7 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Digests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What must be equal for two runs to be the same work."""
+    """Digests that are equal if two runs did the same work."""
 
     task: str
     bundle: Digest
@@ -221,8 +221,8 @@ class Digests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="run"):
     """One finished run. ``phases`` and ``spans`` (the harness's own) are in seconds.
 
-    ``worker_cpu`` is the work's CPU time summed over workers, in seconds, where it is known.
-    ``contention`` is what the machine withheld, as far as samples tell: ``steal`` and
+    ``worker_cpu`` is the work's CPU time summed over workers, in seconds, if known.
+    ``contention`` is the CPU that the machine withheld, from samples: ``steal`` and
     ``throttled`` as shares (0..1) of the CPU time wanted, ``others`` in cores' worth. ``origin``
     says where an imported run comes from.
     """

@@ -1,4 +1,4 @@
-"""Older results files, brought up to date: one function for each step from n - 1 to n.
+"""Upgrades older results files: one function for each step from n - 1 to n.
 
 A step takes the lines of one file, as JSON's own types, and yields those of the next schema. It
 is pure, and never changes: a file of that schema is the same for ever.
@@ -57,7 +57,7 @@ def _to_2(lines: Iterable[Raw]) -> Iterator[Raw]:
 
 
 class _File1:
-    """What a file of schema 1 said so far: later lines refer to it."""
+    """The lines of a schema 1 file so far, which later lines refer to."""
 
     def __init__(self) -> None:
         self.machines: dict[str, Raw] = {}
@@ -105,8 +105,8 @@ class _File1:
         }
 
     def _case(self, line: Raw) -> Raw:
-        """Return the case of a run; of one that its session does not tell, what the run says."""
-        old = self._cases.get(_place(line["cell"]), _told(line))
+        """Return a run's case; if its session does not have it, rebuild it from the run."""
+        old = self._cases.get(_place(line["cell"]), _case_of(line))
         digests = line.get("digests") or {}
         bundle = digests.get("bundle", "")
         spec = self._environments.get(old["environment"], {"kind": "unknown"})
@@ -126,28 +126,30 @@ class _File1:
 
     def _identity(self, kind: str, line: Raw) -> dict[str, str]:
         """Return the facts of machines that were in the keys of this kind."""
-        known = [self.machines[one] for one in line.get("machines", ()) if one in self.machines]
-        if not known:
-            known = list(self.machines.values())
+        machines = [
+            self.machines[digest] for digest in line.get("machines", ()) if digest in self.machines
+        ]
+        if not machines:
+            machines = list(self.machines.values())
         if kind == "fake":
             return {"cpu_model": "none (fake)"}
-        if kind != "local" or not known:
+        if kind != "local" or not machines:
             return {}
         return {
-            "cpu_model": known[0]["cpu_model"],
-            "cores": str(known[0]["cores"]),
-            "memory": f"{round(known[0]['memory'] / _GIB)} GiB",
+            "cpu_model": machines[0]["cpu_model"],
+            "cores": str(machines[0]["cores"]),
+            "memory": f"{round(machines[0]['memory'] / _GIB)} GiB",
         }
 
 
 def _place(labels: Raw) -> tuple[object, ...]:
-    """Return what told a case from the others of its study: labels, workers and factors."""
+    """Return what distinguishes a case in its study: labels, workers and factors."""
     factors = tuple(sorted((path, repr(value)) for path, value in labels["factors"].items()))
     return labels["workload"], labels["environment"], labels["workers"], factors
 
 
-def _told(line: Raw) -> Raw:
-    """Return as much of a case as a run alone tells."""
+def _case_of(line: Raw) -> Raw:
+    """Return the part of a case that a run alone contains."""
     cell = line["cell"]
     return {
         **{name: cell[name] for name in ("workload", "environment", "workers", "factors")},
@@ -160,7 +162,7 @@ def _told(line: Raw) -> Raw:
 
 
 def _keyed(spec: Raw) -> Raw:
-    """Return an environment's settings without those that were in no key."""
+    """Return an environment's settings without those outside the key."""
     paths = spec.get("unkeyed", ())
     settings: Raw = spec.get("settings", {})
     for path in paths:

@@ -1,5 +1,4 @@
-"""The tables of one Spark application, as its event log tells: what telemetry reads and analysis
-computes with.
+"""The tables of one Spark application, read from its event log.
 
 Times are seconds since the epoch, durations seconds, sizes bytes; a figure that the log does not
 have is NaN (a text: empty), never 0.
@@ -82,7 +81,7 @@ EXECUTORS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SparkLog:
-    """One application's event log, read: ``partial`` says why it is not whole, or is empty."""
+    """One application's event log; ``partial`` says why it is incomplete, or is empty."""
 
     version: str  # Spark's
     begin: float

@@ -1,4 +1,4 @@
-"""What a study file says, read, checked and expanded."""
+"""The records of a study: the checked and expanded study file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ StagesMode = Literal["fused", "staged"]
 Order = Literal["blocks", "random", "abba"]
 
 PHASES = ("queue", "provision", "launch", "work", "teardown")
-SAMPLING = (0.1, 60.0)  # seconds: the least and the most between two samples
-LEAST_BLOCKS = 3  # repeats of every cell before the width of an interval is looked at
+SAMPLING = (0.1, 60.0)  # seconds: the shortest and the longest sampling interval
+LEAST_BLOCKS = 3  # repeats of every cell before an interval's width is checked
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Size of a worker or driver: ``cores``, ``memory`` in bytes, ``cpu_limit`` in cores.
 
-    ``machine`` is a platform's machine type. ``gpus`` of the kind ``gpu`` are both given or both
-    unset. What is unset is in no key.
+    ``machine`` is a platform's machine type. ``gpus`` and ``gpu`` (their kind) are both set or
+    both unset. Keys contain no unset field.
     """
 
     cores: AtLeastOne = 1
@@ -44,8 +44,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A workload's input: a name that the workload knows, a generator with its parameters, or a
-    source. Beside a generator or a source, ``name`` is a label."""
+    """A workload's input: a built-in name, a generator with its parameters, or a source.
+
+    With a generator or a source, ``name`` is a label.
+    """
 
     name: str
     generator: str | None = None
@@ -54,7 +56,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a case is run, which changes nothing of what is measured; times in seconds."""
+    """How to run a case, without effect on what is measured; times in seconds."""
 
     timeout: Annotated[float, msgspec.Meta(gt=0)] = 1800.0
     retries: AtLeastZero = 0
@@ -66,11 +68,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One point of the study before it is repeated, all resolved.
 
     Labels: ``workload``, ``environment``, and ``factors``, which maps a path (``workers``,
-    ``params.tolerance``, ``worker.memory``) to the value taken here. ``use`` is how the study
-    names the workload. All other fields are what is measured, but ``warmups`` (passes that do not
+    ``params.tolerance``, ``worker.memory``) to this case's value. ``use`` is the study's name of
+    the workload. All other fields are what is measured, except ``warmups`` (passes that do not
     count) and ``policy``. ``program`` is the manifest's name; ``bundle`` and ``machines`` (facts
-    of the machines that are known beforehand) are empty until the study is resolved. ``datasets``
-    go by their role. ``records.identity`` makes keys of it.
+    of machines that are known in advance) are empty until the study is resolved. ``datasets``
+    maps roles to datasets. ``records.identity`` derives keys from a case.
     """
 
     workload: str
@@ -105,11 +107,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class EnvironmentSpec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """An environment of the study; ``settings`` are its kind's own keys, checked by that kind.
+    """An environment of the study; ``settings`` are its kind's settings, checked by that kind.
 
-    ``keyed`` are those that belong to what is measured, and ``recorded`` those that a record may
-    hold: the kind's struct marks them (see ``bench.settings``). In a record ``settings`` are
-    these, and ``recorded`` is None.
+    ``keyed`` are the settings that are part of what is measured, ``recorded`` those that a record
+    may contain: the kind's struct declares both (see ``bench.settings``). In a record,
+    ``settings`` are the recorded ones, and ``recorded`` is None.
     """
 
     name: str
@@ -119,20 +121,20 @@ class EnvironmentSpec(
     recorded: Mapping[str, object] | None = None
 
     def for_record(self) -> EnvironmentSpec:
-        """Return what a record may hold of it."""
+        """Return the environment as a record may contain it."""
         if self.recorded is None:
             return self
         return msgspec.structs.replace(self, settings=self.recorded, recorded=None)
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A study file, read, checked and expanded into cases; ``limit_time`` is in seconds,
-    ``limit_machines`` how many machines may be held at a time.
+    """A study file, checked and expanded into cases.
 
-    ``repeats`` are the runs of each case, or the most of them where ``width`` is given: the width
-    that its interval may have, from low end to high end, as a share of its middle (0.05 = 5 %).
-    ``sampling`` is the time from one sample of the machines to the next, in seconds. ``metric`` is
-    the headline. A recorded study has no ``cases``: each is a line of its own.
+    ``limit_time`` is in seconds, ``limit_machines`` the largest number of machines at a time.
+    ``repeats`` is the number of runs of each case. With ``width`` it is the largest number: the
+    repeats stop when the interval's width, as a share of its middle (0.05 = 5 %), is reached.
+    ``sampling`` is the sampling interval in seconds. ``metric`` is the headline. A recorded study
+    has no ``cases``: each is a line of its own.
     ``unplanned`` lists combinations that cannot run, each with its reason.
     """
 

@@ -1,4 +1,4 @@
-"""What a workload says of itself: the records of ``workload.toml``."""
+"""The records of ``workload.toml``, a workload's manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LARGEST = 2**63
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One parameter: its type, default and bounds (both may be reached)."""
+    """One parameter: its type, default and bounds (inclusive)."""
 
     type: ParamType
     default: Scalar
@@ -37,14 +37,14 @@ class Param(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     help: str = ""
 
     def accept(self, value: object) -> Scalar:
-        """Return the value in the parameter's own type; ValueError says what is allowed."""
+        """Return the value in the parameter's type; ValueError says what is allowed."""
         taken = typed(value, self.type)
         if taken is None or not self._within(taken):
             raise ValueError(f"{quote(value)} is not allowed; {self.allowed()} is")
         return taken
 
     def allowed(self) -> str:
-        """Say in words what may be given."""
+        """Return a description of the allowed values."""
         if self.choices:
             return "one of " + ", ".join(quote(choice) for choice in self.choices)
         least = "" if self.min is None else f" from {self.min:g}"
@@ -89,7 +89,7 @@ Tolerances = Mapping[Named, Positive | VectorRule]
 
 
 class QualityRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When two runs found the same: what each must report, and the differences that two may show.
+    """When two runs have equal quality: required figures, and the allowed differences.
 
     A figure without a tolerance at the rule's precision is not compared.
     """
@@ -135,11 +135,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def generators(self) -> dict[str, BuiltIn]:
         """Return generator -> the dataset with its defaults: that of its name, else the first."""
-        found: dict[str, BuiltIn] = {}
+        generators: dict[str, BuiltIn] = {}
         for name, data in self.dataset.items():
-            if data.generator and (data.generator not in found or name == data.generator):
-                found[data.generator] = data
-        return found
+            if data.generator and (data.generator not in generators or name == data.generator):
+                generators[data.generator] = data
+        return generators
 
 
 def type_name(value: Scalar) -> ParamType:

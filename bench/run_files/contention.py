@@ -1,4 +1,4 @@
-"""What a machine withheld from a run: steal, quotas that nobody asked for, co-tenants."""
+"""CPU that a machine withheld from a run: steal, unrequested quotas, co-tenants."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from bench.ids import utc_now
 from bench.records.results import RunEvent
 
-CONSIDERABLE = 0.02  # share of the CPU time wanted from which a run is marked
+CONSIDERABLE = 0.02  # share of the wanted CPU time above which a run gets an event
 RATES = ("cpu_user", "cpu_system", "cpu_steal", "cpu_others", "throttled")
 Columns = Mapping[str, Sequence[object]]
 
 
 def read(samples: Path, limited: Collection[str] = ()) -> dict[str, float]:
-    """Return ``measure`` of a run's ``samples.parquet``; nothing where it cannot be read."""
+    """Return ``measure`` of a run's ``samples.parquet``; empty if it cannot be read."""
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
 
         columns = parquet.read_table(samples).to_pydict()
     except (OSError, ValueError, ImportError):  # pyarrow's errors are ValueErrors
@@ -25,47 +25,49 @@ def read(samples: Path, limited: Collection[str] = ()) -> dict[str, float]:
 
 
 def measure(columns: Columns, limited: Collection[str] = ()) -> dict[str, float]:
-    """Return what samples say of launch and work together; what they do not say is absent.
+    """Return the CPU that a machine withheld during launch and work; unknown figures are absent.
 
     ``steal``: CPU time that the hypervisor gave to others over the CPU time that the machine
     wanted (used + stolen), 0..1. ``throttled``: the same of quotas, by scope; scopes of the roles
-    in ``limited`` ("driver", "worker") asked for theirs and are left out. A quota around several
-    scopes counts in each. ``others``: mean cores' worth of CPU that processes used which are not
-    the run's. Each is that of the machine or scope that it hit most. Machines are the scopes
-    "host" and, where there are several, "host:<the first scope on it>".
+    in ``limited`` ("driver", "worker") have a requested quota and are left out. A quota around
+    several scopes counts in each. ``others``: mean cores' worth of CPU of processes outside the
+    run. Each is the value of the most affected machine or scope. Machines are the scopes "host"
+    and, if there are several, "host:<the first scope on it>".
     """
     totals = _totals(columns)
-    hosts = [one for scope, one in totals.items() if _is_machine(scope)]
+    hosts = [total for scope, total in totals.items() if _is_machine(scope)]
     free = [
-        one
-        for scope, one in totals.items()
+        total
+        for scope, total in totals.items()
         if not _is_machine(scope) and scope.partition("-")[0] not in limited
     ]
     shares: dict[str, list[float | None]] = {
-        "steal": [_share(one, "cpu_steal") for one in hosts],
-        "others": [one["cpu_others"] / one["seconds"] for one in hosts if "cpu_others" in one],
-        "throttled": [_share(one, "throttled") for one in free],
+        "steal": [_share(total, "cpu_steal") for total in hosts],
+        "others": [
+            total["cpu_others"] / total["seconds"] for total in hosts if "cpu_others" in total
+        ],
+        "throttled": [_share(total, "throttled") for total in free],
     }
-    known = {name: [v for v in found if v is not None] for name, found in shares.items()}
-    return {name: max(found) for name, found in known.items() if found}
+    present = {name: [v for v in values if v is not None] for name, values in shares.items()}
+    return {name: max(values) for name, values in present.items() if values}
 
 
 def _is_machine(scope: str) -> bool:
     return scope.partition(":")[0] == "host"
 
 
-def events(found: Mapping[str, float], already: Collection[str] = ()) -> list[RunEvent]:
+def events(shares: Mapping[str, float], already: Collection[str] = ()) -> list[RunEvent]:
     """Return an event for each considerable share; kinds in ``already`` are not repeated."""
     now = utc_now()
-    causes = {"steal": "the hypervisor", "throttled": "a quota that the study does not ask for"}
+    causes = {"steal": "the hypervisor", "throttled": "a quota that the study does not set"}
     return [
         RunEvent(
             at=now,
             kind=kind,
-            text=f"{cause} withheld {found[kind]:.1%} of the CPU time that the run wanted",
+            text=f"{cause} withheld {shares[kind]:.1%} of the CPU time that the run wanted",
         )
         for kind, cause in causes.items()
-        if found.get(kind, 0.0) > CONSIDERABLE and kind not in already
+        if shares.get(kind, 0.0) > CONSIDERABLE and kind not in already
     ]
 
 
@@ -86,7 +88,7 @@ def _totals(columns: Columns) -> dict[str, dict[str, float]]:
 
 
 def _share(total: Mapping[str, float], name: str) -> float | None:
-    """Return what was withheld over what was wanted; None where unknown or nothing was wanted."""
+    """Return the withheld share of the wanted CPU; None if unknown or nothing was wanted."""
     if not {"cpu_user", "cpu_system", name} <= set(total):
         return None
     wanted = total["cpu_user"] + total["cpu_system"] + total[name]

@@ -1,7 +1,7 @@
-"""A Spark event log, read in one streaming pass into the tables of ``bench.records.spark_log``.
+"""Reads a Spark event log in one streaming pass into the tables of ``records.spark_log``.
 
-Lines of events that we do not use are passed over undecoded, of the others only the fields of
-``eventfields`` are decoded; memory holds one line, one chunk and about 200 bytes a task.
+It skips lines of unused events and decodes only the fields of ``spark_events``; memory holds one
+line, one chunk and about 200 bytes for each task.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.run_files.spark_log_source import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-TRIED = ("3.5", "4.1", "4.3")  # versions of which real logs are among the tests
+TRIED = ("3.5", "4.1", "4.3")  # versions with real logs in the tests
 OLDEST = (3, 0)
 
 _HEAD = b'{"Event":"'
@@ -37,15 +37,15 @@ _FLOATS = tuple(TASKS)[tuple(TASKS).index("launch") :]
 def read(path: Path) -> SparkLog:
     """Read a log: a file (plain, zstd or lz4) or a folder of rolled files (``eventlog_v2_*``).
 
-    A log that is cut off or broken inside gives what could be read, and ``partial`` says why it
-    is not whole. TelemetryError: empty, not an event log, a Spark older than 3.0, another
-    compression, or lines or growth beyond all sense.
+    Of a log that is cut off or broken, the readable part is returned, and ``partial`` says why it
+    is incomplete. TelemetryError: empty, not an event log, a Spark older than 3.0, another
+    compression, or implausible line lengths or growth.
     """
     source = Source(path)
     reader = _Reader(path.name)
     for line in source.lines():
         if line:
-            reader.take(line, source.whole_line)
+            reader.add(line, source.whole_line)
     return reader.log(source.partial)
 
 
@@ -55,14 +55,14 @@ def _name_of(line: bytes) -> bytes | None:
         return line[len(_HEAD) : line.find(b'"', len(_HEAD), 200)]
     if not line.startswith(b"{"):
         return None
-    _, found, rest = line[:200].partition(b'"Event"')
+    _, key, rest = line[:200].partition(b'"Event"')
     parts = rest.split(b'"', 2)
-    return parts[1] if found and len(parts) > 2 and parts[0].strip() == b":" else None
+    return parts[1] if key and len(parts) > 2 and parts[0].strip() == b":" else None
 
 
 @dataclass
 class _Tasks:
-    """Columns of the task table as they grow; the floats of a task lie side by side."""
+    """Growing columns of the task table; the floats of a task are side by side."""
 
     whole: array[int] = field(default_factory=lambda: array("q"))
     figures: array[float] = field(default_factory=lambda: array("d"))
@@ -70,7 +70,7 @@ class _Tasks:
     locality: list[str] = field(default_factory=list)
     flags: bytearray = field(default_factory=bytearray)
 
-    def take(self, event: fields.TaskEnd) -> None:
+    def add(self, event: fields.TaskEnd) -> None:
         info = event.info
         self.whole.extend(
             (event.stage, event.stage_attempt, info.task, info.index, max(info.attempt, 0))
@@ -100,7 +100,7 @@ class _Tasks:
 
 @dataclass
 class _Reader:
-    """Takes line after line; ``log`` gives the tables."""
+    """Reads line by line; ``log`` returns the tables."""
 
     name: str
     version: str = ""
@@ -117,8 +117,8 @@ class _Reader:
     computed: set[int] = field(default_factory=set)  # cached RDDs that a stage has computed
     owners: dict[int, int] = field(default_factory=dict)  # stage -> the first job that has it
 
-    def take(self, line: bytes, whole: bool) -> None:
-        """Take one line; ``whole`` says whether it ended with a line feed."""
+    def add(self, line: bytes, whole: bool) -> None:
+        """Add one line; ``whole`` says whether it ended with a line feed."""
         name = _name_of(line)
         if not self.events and not self.unreadable and name is None:
             self._foreign()
@@ -134,7 +134,7 @@ class _Reader:
                 self._cannot(whole)
                 return
             self.events += 1
-            _TAKE[name](self, event)
+            _HANDLERS[name](self, event)
 
     def _cannot(self, whole: bool) -> None:
         self.unreadable += whole
@@ -142,7 +142,7 @@ class _Reader:
 
     def _foreign(self) -> NoReturn:
         raise TelemetryError(
-            f"{self.name} is not a Spark event log: its first line is no event",
+            f"{self.name} is not a Spark event log: its first line is not an event",
             remedy="give the file that Spark wrote with spark.eventLog.enabled=true",
         )
 
@@ -151,7 +151,7 @@ class _Reader:
         if numbers is None or numbers < OLDEST:
             raise TelemetryError(
                 f"{self.name} was written by Spark {event.version}: "
-                f"logs of 3.0 and later are read ({', '.join(TRIED)} were tried)",
+                f"logs of 3.0 and later are supported ({', '.join(TRIED)} are tested)",
                 remedy="run the job on a newer Spark",
             )
         self.version = event.version
@@ -185,17 +185,17 @@ class _Reader:
         row["peak_process"] = _larger(row["peak_process"], memory.resident)
 
     def submitted(self, event: fields.StageEvent) -> None:
-        """Take a stage's submission; only now is it known which of its RDDs are cached."""
+        """Add a submitted stage; now the cached ones of its RDDs are known."""
         self._stage(event.info, fields.runs_python(event.info.rdds, self.computed))
 
     def completed(self, event: fields.StageEvent) -> None:
-        """Take a stage's end, whose event repeats all that its submission said."""
+        """Add a completed stage; its event repeats the submission's fields."""
         info = event.info
-        known = self.stages.get((info.stage, info.attempt))
-        python = fields.runs_python(info.rdds, self.computed) if known is None else known["python"]
+        row = self.stages.get((info.stage, info.attempt))
+        python = fields.runs_python(info.rdds, self.computed) if row is None else row["python"]
         self._stage(info, python)
         if not info.failure:
-            self.computed.update(rdd.rdd for rdd in info.rdds if rdd.kept)
+            self.computed.update(rdd.rdd for rdd in info.rdds if rdd.cached)
 
     def unpersisted(self, event: fields.Unpersisted) -> None:
         self.computed.discard(event.rdd)
@@ -232,12 +232,12 @@ class _Reader:
             row["failed"] = event.result.result != "JobSucceeded"
 
     def task(self, event: fields.TaskEnd) -> None:
-        self.tasks.take(event)
+        self.tasks.add(event)
         if event.memory is not None:
             self._peaks(event.info.executor, event.memory)
 
     def log(self, partial: list[str]) -> SparkLog:
-        """Return what was read."""
+        """Return the tables read so far."""
         if not self.events:
             why = f": {partial[0]}" if partial else ""
             raise TelemetryError(
@@ -275,10 +275,10 @@ class _Reader:
         short = ".".join(self.version.split(".")[:2])
         if not self.version or short in TRIED:
             return ()
-        return (f"logs of Spark {short} were not tried, only those of {', '.join(TRIED)}",)
+        return (f"logs of Spark {short} are not tested, only those of {', '.join(TRIED)}",)
 
 
-_TAKE: Mapping[bytes, Callable[[_Reader, Any], None]] = {
+_HANDLERS: Mapping[bytes, Callable[[_Reader, Any], None]] = {
     b"SparkListenerLogStart": _Reader.log_start,
     b"SparkListenerApplicationStart": _Reader.start,
     b"SparkListenerApplicationEnd": _Reader.stop,
@@ -300,15 +300,15 @@ def _numbers(version: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _larger(known: float, value: float) -> float:
-    """Return the larger figure; 0 is Spark's word for a metric that is off."""
-    return known if value <= 0 else value if math.isnan(known) else max(known, value)
+def _larger(largest: float, value: float) -> float:
+    """Return the larger figure; 0 means that the metric is off in Spark."""
+    return largest if value <= 0 else value if math.isnan(largest) else max(largest, value)
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
     import pandas as pd
 
-    held = list(rows)
+    records = list(rows)
     return pd.DataFrame(
-        {name: pd.Series([row[name] for row in held], dtype=columns[name]) for name in columns}
+        {name: pd.Series([row[name] for row in records], dtype=columns[name]) for name in columns}
     )

@@ -1,8 +1,8 @@
-"""The fields of Spark's event log that we read; all others are skipped while decoding.
+"""The fields of Spark's event log that Benchcast reads; decoding skips all others.
 
 Names and units are those of Spark's JsonProtocol (core, org.apache.spark.util): times in
-milliseconds, CPU and shuffle write time in nanoseconds, sizes in bytes. What a version of Spark
-does not write, or a failed task does not have, stays None.
+milliseconds, CPU and shuffle write time in nanoseconds, sizes in bytes. A field that a version of
+Spark does not write, or a failed task does not have, stays None.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ class StageMemory(msgspec.Struct, frozen=True):
 
 
 class Level(msgspec.Struct, frozen=True):
-    """Where an RDD is kept, if it is."""
+    """Where an RDD is cached, if it is."""
 
     disk: bool = msgspec.field(name="Use Disk", default=False)
     memory: bool = msgspec.field(name="Use Memory", default=False)
 
 
 class Rdd(msgspec.Struct, frozen=True):
-    """What a Spark stage computes: one of its RDDs, with its SQL operator."""
+    """One RDD of a Spark stage, with its SQL operator."""
 
     rdd: Whole = msgspec.field(name="RDD ID", default=-1)
     name: str = msgspec.field(name="Name", default="")
@@ -88,8 +88,8 @@ class Rdd(msgspec.Struct, frozen=True):
     level: Level = msgspec.field(name="Storage Level", default=Level())
 
     @property
-    def kept(self) -> bool:
-        """Whether it is cached once it was computed."""
+    def cached(self) -> bool:
+        """Whether it stays cached after it is computed."""
         return self.level.disk or self.level.memory
 
     @property
@@ -102,8 +102,8 @@ class Rdd(msgspec.Struct, frozen=True):
 def runs_python(rdds: tuple[Rdd, ...], computed: set[int]) -> bool:
     """Return whether a stage of these RDDs runs Python workers.
 
-    computed: the cached RDDs that an earlier stage computed; what lies behind them is not run
-    again (unless blocks were evicted, which the log does not tell).
+    ``computed`` holds the cached RDDs that an earlier stage computed; their parents do not run
+    again (unless blocks were evicted, which the log does not show).
     """
     by_id = {rdd.rdd: rdd for rdd in rdds}
     inner = {parent for rdd in rdds for parent in rdd.parents}
@@ -135,7 +135,7 @@ class StageInfo(msgspec.Struct, frozen=True):
 
 
 class Unpersisted(msgspec.Struct, frozen=True):
-    """An RDD is not kept any more."""
+    """An RDD is no longer cached."""
 
     rdd: Whole = msgspec.field(name="RDD ID")
 
@@ -206,7 +206,7 @@ class Input(msgspec.Struct, frozen=True):
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """A task attempt's measures; all None for one that failed before it could tell."""
+    """A task attempt's metrics; all None for one that failed before it reported."""
 
     run: float | None = msgspec.field(name="Executor Run Time", default=None)
     cpu: float | None = msgspec.field(name="Executor CPU Time", default=None)
@@ -253,32 +253,32 @@ EVENTS: Mapping[bytes, type[msgspec.Struct]] = {
 
 
 def scaled(value: float | None, unit: float = 1.0) -> float:
-    """Return a figure in our unit; NaN where the log does not have it."""
+    """Return a figure in Benchcast's unit; NaN if the log does not have it."""
     return NAN if value is None else value * unit
 
 
 def task_figures(event: TaskEnd) -> tuple[float, ...]:
     """Return the float columns of ``TASKS`` from ``launch`` on, in their order; s and bytes."""
-    info, told = event.info, event.metrics or Metrics()
-    both = (told.read.remote, told.read.local)
+    info, metrics = event.info, event.metrics or Metrics()
+    both = (metrics.read.remote, metrics.read.local)
     read = NAN if None in both else sum(size or 0.0 for size in both)
     return (
         info.launch / 1e3,
         info.finish / 1e3,
         info.getting / 1e3 if info.getting else NAN,
-        scaled(told.run, 1e-3),
-        scaled(told.cpu, 1e-9),
-        scaled(told.deserialize, 1e-3),
-        scaled(told.deserialize_cpu, 1e-9),
-        scaled(told.serialize, 1e-3),
-        scaled(told.gc, 1e-3),
-        scaled(told.read.wait, 1e-3),
-        scaled(told.write.time, 1e-9),
+        scaled(metrics.run, 1e-3),
+        scaled(metrics.cpu, 1e-9),
+        scaled(metrics.deserialize, 1e-3),
+        scaled(metrics.deserialize_cpu, 1e-9),
+        scaled(metrics.serialize, 1e-3),
+        scaled(metrics.gc, 1e-3),
+        scaled(metrics.read.wait, 1e-3),
+        scaled(metrics.write.time, 1e-9),
         read,
-        scaled(told.write.size),
-        scaled(told.spill_memory),
-        scaled(told.spill_disk),
-        scaled(told.input.size),
-        scaled(told.result),
-        scaled(told.peak),
+        scaled(metrics.write.size),
+        scaled(metrics.spill_memory),
+        scaled(metrics.spill_disk),
+        scaled(metrics.input.size),
+        scaled(metrics.result),
+        scaled(metrics.peak),
     )

@@ -1,6 +1,6 @@
 """The lines of a Spark event log: plain, zstd or lz4, one file or a folder of rolled ones.
 
-Nothing is read whole: memory is bounded by one chunk and the longest line that is allowed.
+Memory is bounded by one chunk and the longest allowed line.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ROLLED = re.compile(r"events_(\d+)_(.+?)(\.compact)?$")
 
 @dataclass
 class Source:
-    """Where lines come from; ``partial`` says, after they were read, why they are not all."""
+    """The lines of a log; after reading, ``partial`` says why they are incomplete."""
 
     path: Path
     partial: list[str] = field(default_factory=list)
-    whole_line: bool = True  # the last line that was given ended with a line feed
+    whole_line: bool = True  # the last line ended with a line feed
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines without their ends; TelemetryError where this cannot be an event log."""
+        """Yield the lines without line feeds; TelemetryError if this is not an event log."""
         for path in self._files():
             yield from self._lines_of(path)
 
@@ -51,7 +51,7 @@ class Source:
 
     def _rolled(self) -> list[Path]:
         """Return the files of a rolling log in order; a compacted file replaces those before."""
-        found: dict[int, Path] = {}
+        files: dict[int, Path] = {}
         compact = 0
         for path in self.path.iterdir():
             match = _ROLLED.match(path.name)
@@ -60,9 +60,9 @@ class Source:
             number = int(match[1])
             if match[3]:
                 compact = max(compact, number)
-            if match[3] or number not in found:
-                found[number] = path
-        numbers = sorted(number for number in found if number >= compact)
+            if match[3] or number not in files:
+                files[number] = path
+        numbers = sorted(number for number in files if number >= compact)
         if not numbers:
             raise TelemetryError(
                 f"{self.path.name} holds no events_N_* file: not a rolling event log",
@@ -73,16 +73,16 @@ class Source:
         missing = sorted(set(range(compact or 1, numbers[-1] + 1)) - set(numbers))
         if missing:
             self.partial.append(f"rolled files missing: {', '.join(map(str, missing))}")
-        return [found[number] for number in numbers]
+        return [files[number] for number in numbers]
 
     def _lines_of(self, path: Path) -> Iterator[bytes]:
         rest: list[bytes] = []
-        held = 0
+        size = 0
         for chunk in self._chunks(path):
             first, *others = chunk.split(b"\n")
             rest.append(first)
-            held += len(first)
-            if held > MAX_LINE:
+            size += len(first)
+            if size > MAX_LINE:
                 raise TelemetryError(
                     f"{path.name} has a line longer than {MAX_LINE} bytes: not an event log",
                     remedy="give the file that Spark wrote",
@@ -91,21 +91,21 @@ class Source:
                 yield b"".join(rest)
                 yield from others[:-1]
                 rest = [others[-1]]
-                held = len(others[-1])
-        if held:
+                size = len(others[-1])
+        if size:
             self.whole_line = False
             yield b"".join(rest)
             self.whole_line = True
 
     def _chunks(self, path: Path) -> Iterator[bytes]:
-        """Yield the file's decompressed bytes; a broken end is told, not raised."""
+        """Yield the file's decompressed bytes; note a broken end in ``partial``."""
         try:
             size = path.stat().st_size
             with path.open("rb") as file:
                 magic = file.read(8)
         except OSError as error:
             raise TelemetryError(
-                f"{path.name} cannot be read: {error.strerror}", remedy="mend its permissions"
+                f"{path.name} cannot be read: {error.strerror}", remedy="fix its permissions"
             ) from error
         reader = _reader_of(path, magic)
         total = 0
@@ -114,16 +114,16 @@ class Source:
                 total += len(chunk)
                 if total > RATIO_FROM and total > size * MAX_RATIO:
                     raise TelemetryError(
-                        f"{path.name} grows to more than {MAX_RATIO} times its {size} bytes",
+                        f"{path.name} decompresses to more than {MAX_RATIO} times its {size} bytes",
                         remedy="decompress it yourself if it is truly an event log",
                     )
                 yield chunk
-        except _Broken as broken:
+        except _BrokenStreamError as broken:
             self.partial.append(f"{path.name}: {broken}")
 
 
-class _Broken(Exception):
-    """The compressed stream ends or breaks before its end; what came before is good."""
+class _BrokenStreamError(Exception):
+    """The compressed stream breaks before its end; the part before is valid."""
 
 
 def _reader_of(path: Path, magic: bytes) -> Callable[[Path], Iterator[bytes]]:
@@ -149,8 +149,10 @@ def _plain(path: Path) -> Iterator[bytes]:
 
 
 def _arrow(path: Path, codec: str) -> Iterator[bytes]:
-    """Yield through pyarrow, which drops the part of a read that meets the break: read that
-    part again in small pieces."""
+    """Yield through pyarrow; read the part at a break again in small pieces.
+
+    pyarrow drops the whole read that meets the break.
+    """
     import pyarrow as pa
 
     done = 0
@@ -162,7 +164,7 @@ def _arrow(path: Path, codec: str) -> Iterator[bytes]:
     except OSError as error:
         with pa.CompressedInputStream(pa.OSFile(str(path)), codec) as stream:
             yield from _salvaged(stream, done)
-        raise _Broken(f"{codec} stream broken off ({error})") from error
+        raise _BrokenStreamError(f"{codec} stream broken off ({error})") from error
 
 
 def _salvaged(stream: BinaryIO, done: int) -> Iterator[bytes]:
@@ -172,7 +174,7 @@ def _salvaged(stream: BinaryIO, done: int) -> Iterator[bytes]:
         while chunk := stream.read(SALVAGE):
             yield chunk
     except OSError:
-        return  # the break itself, which the caller tells
+        return  # the break itself, which the caller reports
 
 
 def _lz4_blocks(path: Path) -> Iterator[bytes]:
@@ -189,14 +191,16 @@ def _lz4_blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while header := file.read(_HEADER):
             if len(header) < _HEADER or header[:8] != LZ4_BLOCK:
-                raise _Broken("lz4 stream broken off inside a block's header")
+                raise _BrokenStreamError("lz4 stream broken off inside a block's header")
             packed = int.from_bytes(header[9:13], "little")
             length = int.from_bytes(header[13:17], "little")
             if length > MAX_LINE or packed > MAX_LINE:
-                raise _Broken(f"lz4 stream broken: a block of {max(packed, length)} bytes")
+                raise _BrokenStreamError(
+                    f"lz4 stream broken: a block of {max(packed, length)} bytes"
+                )
             body = file.read(packed)
             if len(body) < packed:
-                raise _Broken("lz4 stream broken off inside a block")
+                raise _BrokenStreamError("lz4 stream broken off inside a block")
             if not length:
                 continue
             yield _unpacked(codec, header[8] & 0xF0, body, length)
@@ -208,5 +212,5 @@ def _unpacked(codec: object, method: int, body: bytes, length: int) -> bytes:
     try:
         unpacked: bytes = codec.decompress(body, length, asbytes=True)  # type: ignore[attr-defined]
     except OSError as error:
-        raise _Broken(f"lz4 stream broken ({error})") from error
+        raise _BrokenStreamError(f"lz4 stream broken ({error})") from error
     return unpacked

@@ -1,8 +1,8 @@
-"""Read the ``:::BENCH`` lines that a workload wrote into its log, and judge whether all came.
+"""Reads the ``:::BENCH`` lines of a workload's log and checks that they are complete.
 
 A log is complete when its sequence numbers have no gap, every line carries the run's nonce, and
-it ends with ``end`` (or with ``error``, which is a failure with its reason). Lines may stand
-anywhere in a line of other text, and may come twice.
+it ends with ``end`` (or with ``error``, a failure with its reason). Lines may be anywhere in a
+line of other text, and may be repeated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from bench.records.results import Figure, Histogram, Measurement, Quality, StageTime
 
-MARK = b":::BENCH "
+PREFIX = b":::BENCH "
 MAX_LINE = 4000
 
 
@@ -53,7 +53,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Log(msgspec.Struct, kw_only=True):
-    """What one rank's log says. ``fault`` is empty when it is complete and without an error.
+    """The content of one rank's log; ``fault`` is empty if it is complete and without an error.
 
     ``work`` is ready -> end and ``passes`` the wall seconds of each pass, by the monotonic clock
     of the rank; ``window`` is ready and end by its wall clock (s since the epoch).
@@ -71,10 +71,13 @@ class Log(msgspec.Struct, kw_only=True):
     versions: Mapping[str, str] = {}
     artefacts: Mapping[str, str] = {}
 
-    def told(self, metric: str) -> float | None:
-        """Return the sum of a metric over all passes, None where it was not reported."""
+    def total(self, metric: str) -> float | None:
+        """Return the sum of a metric over all passes, None if it was not reported."""
         values = [
-            value for one in self.measurements if one.metric == metric for value in one.values
+            value
+            for measurement in self.measurements
+            if measurement.metric == metric
+            for value in measurement.values
         ]
         return sum(values) if values else None
 
@@ -84,11 +87,11 @@ _decoder = msgspec.json.Decoder(Event)
 
 
 def event_of(line: bytes) -> Event | None:
-    """Return the event in a line, or None where there is none that can be read."""
-    start = line.find(MARK)
+    """Return the event in a line, or None if there is no readable one."""
+    start = line.find(PREFIX)
     if start < 0:
         return None
-    text = line[start + len(MARK) : start + MAX_LINE].strip()
+    text = line[start + len(PREFIX) : start + MAX_LINE].strip()
     end = text.rfind(b"}")
     try:
         return _decoder.decode(text[: end + 1])
@@ -106,13 +109,13 @@ def read(path: Path, nonce: str) -> Log:
 
 
 def parse(lines: Iterable[bytes], nonce: str) -> Log:
-    """Read lines and judge them; see the module for what complete means."""
+    """Read lines and check them; the module's text defines completeness."""
     events: dict[int, Event] = {}
     foreign = broken = 0
     for line in lines:
         event = event_of(line)
         if event is None:
-            broken += MARK in line
+            broken += PREFIX in line
         elif event.run != nonce:
             foreign += 1
         else:
@@ -138,7 +141,7 @@ def _fault(events: list[Event], foreign: int, broken: int) -> str:
     if events[-1].event != "end":
         return f"log incomplete: it stops after '{_label(events[-1])}'"
     if not any(event.event == "ready" for event in events):
-        return "log incomplete: the workload never said ready"
+        return "log incomplete: the workload never reported ready"
     return ""
 
 
@@ -169,7 +172,7 @@ def _facts(events: list[Event]) -> Log:
 
 
 def _passes(events: list[Event]) -> tuple[float, ...]:
-    """Seconds of each pass: from its beginning to the end of its last stage."""
+    """Return the seconds of each pass: from its start to the end of its last stage."""
     begun: dict[int, int] = {}
     ended: dict[int, int] = {}
     for event in events:
@@ -209,7 +212,7 @@ def _quality(event: Event) -> Quality:
 
 
 def lines(nonce: str, events: Events) -> Iterator[str]:
-    """Yield the lines of a log that ``parse`` reads, for what is simulated or imported.
+    """Yield the lines of a log that ``parse`` reads, for simulated or imported runs.
 
     Each event is its seconds after the one before, its name and its fields.
     """
@@ -217,4 +220,4 @@ def lines(nonce: str, events: Events) -> Iterator[str]:
     for seq, (later, name, fields) in enumerate(events):
         mono, wall = mono + int(later * 1e9), wall + int(later * 1e9)
         head = {"v": 1, "run": nonce, "seq": seq, "mono_ns": mono, "wall_ns": wall, "event": name}
-        yield f"{MARK.decode()}{json.dumps({**head, **fields})}\n"
+        yield f"{PREFIX.decode()}{json.dumps({**head, **fields})}\n"

@@ -1,4 +1,4 @@
-"""A session of a campaign: what was left is removed, what is not done of a study is run."""
+"""A session of a campaign: remove leftovers of dead sessions, then run the remaining cells."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def run(
     new: bool = False,
     retry_failed: bool = False,
     max_time: float | None = None,
-    where: Callable[[Cell], bool] = lambda cell: True,
+    where: Callable[[Cell], bool] = lambda _: True,
 ) -> CampaignSummary:
-    """Run what is not done of a study, and return how it went.
+    """Run the remaining cells of a study, and return a summary.
 
-    ``new`` begins a new campaign of the same cells, ``retry_failed`` gives failed ones one more
+    ``new`` starts a new campaign of all cells, ``retry_failed`` gives failed cells one more
     attempt, ``max_time`` (seconds) replaces the study's limit, ``where`` selects cells.
 
     Raises UnsuitableEnvironment (nothing was started), StoreError, StorageFailed, or Stopped when
-    the time is over; KeyboardInterrupt is passed on when everything is stopped.
+    the time is over. KeyboardInterrupt is re-raised after everything is stopped.
     """
     prepared.raise_if_unfit()
     with store.locked():
         results = store.read()
         for text in results.warnings:
             listener.note(text)
-        _clean(prepared, store, results, listener)
+        _remove_leftovers(prepared, store, results, listener)
         latest = results.latest
         campaign = None if new or latest is None else latest.campaign
         runs = results.of_campaign(campaign) if campaign else []
@@ -70,7 +70,7 @@ def _run_session(
     stop: Stop,
     runs: Sequence[Run],
 ) -> CampaignSummary:
-    """Run the cells while the session's lock is held and its settings are kept for a cleanup."""
+    """Run the cells under the session's lock, with its settings saved for a cleanup."""
     lock = session_lock(session.session)
     lock.acquire()
     settings = cleanup.save_settings(session.session, prepared.study)
@@ -114,34 +114,36 @@ def _lanes(context: CampaignContext) -> list[Lane]:
     ]
 
 
-def _clean(prepared: PreparedStudy, store: Store, results: Results, listener: Listener) -> None:
-    """Remove what dead sessions of these results left; tell what else the user should know."""
+def _remove_leftovers(
+    prepared: PreparedStudy, store: Store, results: Results, listener: Listener
+) -> None:
+    """Remove what dead sessions of these results left, and report it to the listener."""
     dead = cleanup.dead_sessions(results)
-    specs = {cleanup.record_of_spec(one): one.name for one in prepared.study.environments}
-    places = {record: prepared.environments[name] for record, name in specs.items()}
-    sweep = cleanup.find(store, results, places, dead)
-    for text in sweep.notes:
+    specs = {cleanup.record_of_spec(spec): spec.name for spec in prepared.study.environments}
+    by_record = {record: prepared.environments[name] for record, name in specs.items()}
+    leftovers = cleanup.find(store, results, by_record, dead)
+    for text in leftovers.notes:
         listener.note(text)
-    for text in sweep.remove(store):
+    for text in leftovers.remove(store):
         listener.note(f"removing {text}")
-    cleanup.forget(results, dead, sweep.looked_at)
+    cleanup.forget(results, dead, leftovers.searched)
     sharing = any(map(is_here, prepared.environments.values()))
     if sharing and not machine_lock_is_shared():
         listener.note("other users' campaigns on this machine do not wait for this one's cells")
 
 
 def _end(prepared: PreparedStudy, runs: Sequence[Run], max_time: float | None) -> float | None:
-    """Return when the campaign's time is over, on the monotonic clock; None without a limit."""
+    """Return the campaign's deadline on the monotonic clock; None without a limit."""
     limit = max_time if max_time is not None else prepared.study.limit_time
     return None if limit is None else time.monotonic() + max(0.0, limit - seconds_spent(runs))
 
 
 def seconds_spent(runs: Sequence[Run]) -> float:
-    """Return the time that runs took, side by side counted once."""
+    """Return the seconds of all runs; runs side by side count once."""
     spans = []
-    for one in runs:
-        begun = one.started_at.timestamp()
-        spans.append((begun, begun + sum(one.phases.values())))
+    for run in runs:
+        begun = run.started_at.timestamp()
+        spans.append((begun, begun + sum(run.phases.values())))
     spent, until = 0.0, float("-inf")
     for begun, ended in sorted(spans):
         spent += max(0.0, ended - max(begun, until))

@@ -1,4 +1,4 @@
-"""Which cluster serves a case: the open one as it is, adapted, or a new one."""
+"""The cluster for a case: the open one, the open one adapted, or a new one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.store.journal import Journal
 
 @dataclass(frozen=True, kw_only=True)
 class OpenCluster:
-    """A cluster that is open now."""
+    """An open cluster."""
 
     id: str
     environment: str
@@ -31,15 +31,15 @@ class OpenCluster:
     cluster: Cluster
 
     def can_become(self, spec: ClusterSpec) -> bool:
-        """Return whether it is what is wanted, or can be adapted to it."""
+        """Return whether it fits a spec or can be adapted to it."""
         return spec == self.spec or isinstance(self.cluster, Adaptable)
 
 
 class Clusters:
     """The clusters of one lane, at most one on each environment.
 
-    Clusters of environments that share machines are not open at the same time, unless it is this
-    machine that they share: there cells take turns, and a cluster that waits does nothing.
+    Clusters of environments that share machines are not open at the same time. Only on this
+    machine they are: its cells take turns, so a waiting cluster is idle.
     """
 
     def __init__(
@@ -57,30 +57,30 @@ class Clusters:
         self._limit = limit
         self._ids = ids
         self._open: dict[str, OpenCluster] = {}
-        self._held: dict[str, int] = {}  # environment -> machines of the limit
+        self._held: dict[str, int] = {}  # environment -> its machines within the limit
         self._unsettled: set[str] = set()
-        self.latest = ""  # id of the cluster that was opened or adapted last, also in vain
+        self.latest = ""  # id of the last cluster that was opened or adapted, or failed to
 
     @property
     def settled(self) -> bool:
-        """Return whether nothing of any cluster can be left."""
+        """Return whether no cluster can have left anything behind."""
         return not self._unsettled
 
     def make_room(self, case: Case, stop: Stop, waiting: Callable[[], None]) -> float:
-        """Close what cannot stay open beside the case's cluster, and reserve its machines.
+        """Close clusters that must not be open beside the case's cluster, and reserve its machines.
 
-        A lane that waits for machines holds none. Returns the seconds that it waited.
+        A waiting lane holds no machines. Returns the seconds that it waited.
         """
         name, spec = case.environment, cluster_spec(case)
         current = self._open.get(name)
         if current is not None and not (case.policy.reuse and current.can_become(spec)):
             self.close(name)
-        for other in [one for one in self._open if self._in_the_way(one, name)]:
+        for other in [other_ for other_ in self._open if self._conflicts(other_, name)]:
             self.close(other)
         wanted = self._environments[name].machines(spec)
         begun = time.monotonic()
         while not self._reserve(name, wanted):
-            opened = sorted(self._open, key=lambda one: one == name)  # its own comes last
+            opened = sorted(self._open, key=lambda other_: other_ == name)  # its own comes last
             if not opened:
                 self._limit.wait(wanted, stop, waiting)
                 self._held[name] = wanted
@@ -89,9 +89,9 @@ class Clusters:
         return 0.0
 
     def serve(self, case: Case, launching: Callable[[], None]) -> tuple[OpenCluster, bool]:
-        """Return a cluster that is what the case needs, and whether it became that just now.
+        """Return a cluster for the case, and whether it was opened or adapted now.
 
-        Raises LaunchFailed; the environment has no open cluster then.
+        After LaunchFailed the environment has no open cluster.
         """
         name, spec = case.environment, cluster_spec(case)
         current = self._open.get(name)
@@ -112,7 +112,7 @@ class Clusters:
                 self.close(name)
 
     def close(self, name: str) -> None:
-        """Close an environment's cluster, if there is one, and give its machines back."""
+        """Close an environment's cluster, if any, and release its machines."""
         current = self._open.pop(name, None)
         if current is not None:
             begun = time.monotonic()
@@ -123,16 +123,16 @@ class Clusters:
         self._limit.change(self._held.pop(name, 0), 0)
 
     def close_all(self) -> None:
-        """Close every cluster; one that fails keeps no other from being closed."""
+        """Close every cluster, even if closing one fails."""
         with contextlib.ExitStack() as stack:
             for name in list(self._held):
                 stack.callback(self.close, name)
 
-    def _in_the_way(self, other: str, name: str) -> bool:
+    def _conflicts(self, other: str, name: str) -> bool:
         """Return whether two environments' clusters must not be open at the same time."""
-        one, two = self._environments[other], self._environments[name]
-        shared = machines_of(one) & machines_of(two)
-        in_turns = is_here(one) and is_here(two)
+        first, second = self._environments[other], self._environments[name]
+        shared = machines_of(first) & machines_of(second)
+        in_turns = is_here(first) and is_here(second)
         return other != name and bool(shared) and not in_turns
 
     def _reserve(self, name: str, wanted: int) -> bool:
@@ -150,7 +150,7 @@ class Clusters:
         self._unsettled.add(identity)
         try:
             cluster = self._environments[name].open(spec, owner)
-        except BaseException:  # it undid what had come up
+        except BaseException:  # it has undone everything
             self._unsettled.discard(identity)
             self.close(name)
             raise

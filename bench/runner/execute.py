@@ -22,13 +22,13 @@ from bench.runner.run_record import Attempt, record_of
 from bench.runner.stop import Stop
 from bench.store.folder import Store
 
-SLICE = 1.0  # seconds between looks at the limits while a run works
+SLICE = 1.0  # seconds between two checks of the limits during a run
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a run needs of its campaign; ``sampling`` is the seconds from sample to sample."""
+    """A run's part of its campaign; ``sampling`` is the sampling interval in seconds."""
 
     store: Store
     stop: Stop
@@ -37,10 +37,10 @@ class RunContext:
 
 
 def execute(cluster: Cluster, job: Job, attempt: Attempt, context: RunContext) -> Run:
-    """Run the job on the cluster and return its record; its folder is in place by then.
+    """Run the job on the cluster and return its record; its folder is complete by then.
 
-    When the campaign ends meanwhile the run is cancelled and Stopped is raised. Whatever is
-    raised, the job is stopped first.
+    If the campaign ends meanwhile, cancel the run and raise Stopped. Any error stops the job
+    first.
     """
     folder = context.store.partial(attempt.run)
     spans: dict[str, float] = {}  # the harness's own seconds
@@ -55,7 +55,7 @@ def execute(cluster: Cluster, job: Job, attempt: Attempt, context: RunContext) -
             events=_events(outcome, withheld, sources),
             contention=withheld,
         )
-        context.store.keep(attempt.run)
+        context.store.complete(attempt.run)
     return msgspec.structs.replace(run, spans=spans)
 
 
@@ -67,7 +67,7 @@ def _outcome(
     context: RunContext,
     spans: dict[str, float],
 ) -> tuple[Outcome, bool]:
-    """Submit, wait and collect; return what came back and whether the run's own time was over."""
+    """Submit, wait and collect; return the outcome and whether the run timed out."""
     cpu = time.process_time()
     execution: Execution | None = None
     try:
@@ -97,7 +97,7 @@ def _outcome(
 
 
 def _contention(attempt: Attempt, folder: Path) -> dict[str, float]:
-    """Return what the machine withheld from the run, as the samples tell it."""
+    """Return the CPU that the machine withheld from the run, from its samples."""
     shapes = {"driver": attempt.case.driver, "worker": attempt.case.worker}
     limited = [role for role, shape in shapes.items() if shape.cpu_limit is not None]
     return dict(contention.read(folder / "samples.parquet", limited))
@@ -106,14 +106,14 @@ def _contention(attempt: Attempt, folder: Path) -> dict[str, float]:
 def _events(
     outcome: Outcome, withheld: dict[str, float], sources: Sequence[MetricSource]
 ) -> list[RunEvent]:
-    """Return what happened to a run, as its engine, its samples and its platform tell it."""
-    watching = [one for one in sources if isinstance(one, ReportsEvents)]
-    events = [*outcome.events, *(event for one in watching for event in one.events())]
+    """Return the events of a run from its engine, its samples and its platform."""
+    watching = [source for source in sources if isinstance(source, ReportsEvents)]
+    events = [*outcome.events, *(event for source in watching for event in source.events())]
     return [*events, *contention.events(withheld, [event.kind for event in events])]
 
 
 def _wait(execution: Execution, timeout: float, stop: Stop) -> bool:
-    """Wait in slices; False when the run's own time is over, Stopped when the campaign's is."""
+    """Wait in slices; return False at the run's timeout, raise Stopped at the campaign's end."""
     limit = time.monotonic() + timeout
     while True:
         stop.check()
@@ -125,7 +125,7 @@ def _wait(execution: Execution, timeout: float, stop: Stop) -> bool:
 
 
 def _follow(execution: Execution, stage: Callable[[str], None]) -> None:
-    """Tell pipeline stages as the log shows them, from a thread that ends with the log."""
+    """Report pipeline stages from the log, in a thread that ends with the log."""
 
     def read() -> None:
         for rank, text in execution.lines():

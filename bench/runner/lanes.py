@@ -1,7 +1,7 @@
-"""Lanes: environments that share no machine run side by side, those that share one take turns.
+"""Lanes: environments without a common machine run side by side, others take turns.
 
-A lane runs its cells one after the other, each on its environment's cluster. With several lanes
-each has a thread; the main thread waits for them, and is the one that Ctrl-C and SIGTERM reach.
+A lane runs its cells one after the other, each on its environment's cluster. Several lanes have a
+thread each; the main thread waits for them and receives Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from bench.runner.execute import RunContext, execute
 from bench.runner.notes import Notes
 from bench.runner.preflight import PreparedStudy
 from bench.runner.progress import Progress
-from bench.runner.run_record import Attempt, unstarted
+from bench.runner.run_record import Attempt, record_without_start
 from bench.runner.sharing import is_here
 from bench.runner.stop import TICK, Stop
 from bench.store.folder import Store
 from bench.store.journal import Journal
 from bench.text import redact
 
-REASON = 1000  # characters, at most, of why a cluster did not come up
+REASON = 1000  # characters, at most, of the reason why a cluster did not start
 
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignContext:
-    """What the lanes of a session share; all of it may be used from any thread."""
+    """Objects that all lanes of a session share; they can be used from any thread."""
 
     prepared: PreparedStudy
     store: Store
@@ -56,13 +56,13 @@ class Lane:
     """Environments whose cells run one after the other."""
 
     def __init__(self, names: set[str], context: CampaignContext, clusters: Clusters) -> None:
-        """``names`` are the environments'."""
+        """``names`` are the lane's environments."""
         self.names = names
         self.clusters = clusters
         self._context = context
 
     def run(self, wanted: Sequence[Cell]) -> None:
-        """Run these cells and what the plan adds to them on these environments."""
+        """Run these cells, and cells that the plan adds on the lane's environments."""
         cells = deque(wanted)
         try:
             while cells:
@@ -83,7 +83,7 @@ class Lane:
         while True:
             attempt = self._attempt(cell, case)
             if reason:
-                run = unstarted(attempt, "skipped", reason)
+                run = record_without_start(attempt, "skipped", reason)
                 context.journal.write(run)
             else:
                 context.stop.check()
@@ -107,7 +107,7 @@ class Lane:
         )
 
     def _run(self, attempt: Attempt) -> Run:
-        """Run one cell when its machines are free, and in its turn where campaigns share them."""
+        """Run one cell when its machines are free; on a shared machine, wait for its turn."""
         context, case = self._context, attempt.case
         environment = context.prepared.environments[case.environment]
         context.journal.once(context.prepared.workloads[case.use].bundle)
@@ -127,7 +127,7 @@ class Lane:
 
     @contextlib.contextmanager
     def _turn(self, environment: Environment, cell: Cell) -> Iterator[float]:
-        """Hold the machine's lock where it is shared; yield the seconds that it took to get it."""
+        """Hold the machine's lock if it is shared; yield the seconds of waiting for it."""
         if not is_here(environment):
             yield 0.0
             return
@@ -145,17 +145,17 @@ class Lane:
             lock.release()
 
     def _on_cluster(self, attempt: Attempt, queued: float) -> Run:
-        """Run one cell on a cluster that is what it needs."""
+        """Run one cell on a suitable cluster."""
         phases = {"queue": queued}
         stage = functools.partial(self._context.progress.stage, attempt.cell, "launch")
         try:
             served, fresh = self.clusters.serve(attempt.case, stage)
         except LaunchFailed as error:
             attempt = msgspec.structs.replace(attempt, cluster=self.clusters.latest, phases=phases)
-            return unstarted(attempt, "failed", redact(str(error), REASON))
+            return record_without_start(attempt, "failed", redact(str(error), REASON))
         if fresh:  # the first run after an opening or adapting carries its phases
-            known = served.cluster.facts.phases
-            phases |= {name: known[name] for name in known if name != "teardown"}
+            opening = served.cluster.facts.phases
+            phases |= {name: opening[name] for name in opening if name != "teardown"}
         return self._submit(
             served, msgspec.structs.replace(attempt, cluster=served.id, phases=phases)
         )
@@ -166,7 +166,7 @@ class Lane:
             run=attempt.run, key=attempt.cell.key, cluster=served.id, at=attempt.started_at
         )
         job = context.prepared.job(attempt.case, attempt.run)
-        needs = RunContext(
+        run_context = RunContext(
             store=context.store,
             stop=context.stop,
             stage=functools.partial(context.progress.stage, attempt.cell),
@@ -174,10 +174,10 @@ class Lane:
         )
         try:  # Ctrl-C may come as soon as the start is on the disk
             context.journal.write(started)
-            run = execute(served.cluster, job, attempt, needs)
+            run = execute(served.cluster, job, attempt, run_context)
         except LaunchFailed as error:  # a host was lost before the job ran
             context.store.discard(attempt.run)
-            run = unstarted(attempt, "failed", redact(str(error), REASON))
+            run = record_without_start(attempt, "failed", redact(str(error), REASON))
         except (KeyboardInterrupt, Stopped) as stop:
             reason = str(stop) or "stopped by the user"
             context.journal.write(StoppedLine(run=attempt.run, reason=reason, at=utc_now()))
@@ -193,7 +193,7 @@ def run_lanes(lanes: Sequence[Lane], wanted: Sequence[Cell], context: CampaignCo
     """
     work = [(lane, [cell for cell in wanted if lane.has(cell)]) for lane in lanes]
     work = [(lane, cells) for lane, cells in work if cells]
-    if len(work) == 1:  # in this thread: Ctrl-C ends also what it waits for
+    if len(work) == 1:  # in this thread, so that Ctrl-C interrupts its waits
         lane, cells = work[0]
         lane.run(cells)
         return
@@ -202,7 +202,7 @@ def run_lanes(lanes: Sequence[Lane], wanted: Sequence[Cell], context: CampaignCo
         _wait(ends)
     except KeyboardInterrupt as interrupt:
         context.stop.request(interrupt)
-        context.progress.note("stopping: runs are cancelled and clusters closed")
+        context.progress.note("stopping: cancelling runs and closing clusters")
         _wait(ends)  # a second Ctrl-C leaves the rest to cleanup
     if context.stop.error is not None:
         raise context.stop.error
@@ -211,7 +211,7 @@ def run_lanes(lanes: Sequence[Lane], wanted: Sequence[Cell], context: CampaignCo
 def _start_lane(lane: Lane, cells: Sequence[Cell], stop: Stop) -> threading.Event:
     """Run a lane in a thread; the event is set when it has ended.
 
-    An interrupted ``Thread.join`` takes the thread for ended (cpython issue 90882).
+    After an interrupt, ``Thread.join`` treats a running thread as ended (cpython issue 90882).
     """
     ended = threading.Event()
 
@@ -228,7 +228,7 @@ def _start_lane(lane: Lane, cells: Sequence[Cell], stop: Stop) -> threading.Even
 
 
 def _wait(ends: Sequence[threading.Event]) -> None:
-    """Wait for all; a signal that comes just before a wait begins is seen when that wait ends."""
+    """Wait for all, in short waits: a signal just before a wait is seen only at its end."""
     for ended in ends:
         while not ended.wait(TICK):
             pass

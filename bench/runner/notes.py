@@ -1,7 +1,7 @@
-"""What hosts and platforms report beside their answers: to the user, and to the run it is about.
+"""Warnings of hosts and platforms: they reach the user, and the record of the affected run.
 
-Rooms below log what they go on without (no samples, a spare host in another's place). Here is the
-one handler of that: each text reaches the user once, and every run that it is about.
+Lower packages log problems that do not stop them (no samples, a spare host instead of another).
+This is the only handler: each text reaches the user once, and the record of every affected run.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from bench.records.results import RunEvent
 from bench.text import redact
 
 LONGEST = 1000  # characters of a note in a record
-KIND = "note"  # of the event that a note is in a run's record
+KIND = "note"  # the kind of a note's event in a run's record
 
 
 class Notes(logging.Handler):
-    """Passes on what is logged; ``tell`` is called from any thread, one call at a time."""
+    """Passes log messages on to ``report``, from any thread, one call at a time."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """``tell`` takes one line for the user."""
+    def __init__(self, report: Callable[[str], None]) -> None:
+        """``report`` takes one line for the user."""
         super().__init__(logging.WARNING)
-        self._tell = tell
-        self._told: set[str] = set()
+        self._report = report
+        self._reported: set[str] = set()
         self._runs: dict[int, list[RunEvent]] = {}  # by thread
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one message on; the handler's own lock is held."""
+        """Pass one message on; logging holds the handler's lock."""
         text = " ".join(record.getMessage().split())
         events = self._runs.get(record.thread or 0)
         if events is not None and all(event.text != text for event in events):
             events.append(RunEvent(at=utc_now(), kind=KIND, text=redact(text, LONGEST)))
-        if text not in self._told:
-            self._told.add(text)
-            self._tell(text)
+        if text not in self._reported:
+            self._reported.add(text)
+            self._report(text)
 
     @contextlib.contextmanager
     def of_run(self) -> Iterator[list[RunEvent]]:
-        """Collect what this thread reports meanwhile: it is about the run that it makes."""
+        """Collect this thread's messages meanwhile: they concern the run that it executes."""
         events: list[RunEvent] = []
         thread = threading.get_ident()
         self._runs[thread] = events
@@ -52,9 +52,9 @@ class Notes(logging.Handler):
 
 
 @contextlib.contextmanager
-def listening(tell: Callable[[str], None]) -> Iterator[Notes]:
-    """Pass on what is logged while this lasts."""
-    notes = Notes(tell)
+def listening(report: Callable[[str], None]) -> Iterator[Notes]:
+    """Pass log messages on inside the ``with`` block."""
+    notes = Notes(report)
     logger = logging.getLogger("bench")
     logger.addHandler(notes)
     try:

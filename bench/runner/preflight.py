@@ -1,4 +1,4 @@
-"""Ask the environments of a study, before anything is started, what stands in its way."""
+"""Asks the environments of a study for problems before anything is started."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bench.text import plural
 
 
 class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
-    """A resolved study with its environments built and asked; a context manager closes them."""
+    """A resolved study with checked environments; as a context manager it closes them."""
 
     environments: Mapping[str, Environment]
     findings: tuple[Finding, ...]
 
     def close(self) -> None:
-        """Close every environment, also where one cannot be closed."""
+        """Close every environment, even if closing one fails."""
         with contextlib.ExitStack() as closing:
             for environment in self.environments.values():
                 closing.callback(environment.close)
@@ -41,13 +41,13 @@ class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
         self.close()
 
     def lanes(self) -> list[set[str]]:
-        """Return the environments' names, together where they take turns."""
+        """Return sets of the names of environments that take turns."""
         return lanes_of(self.environments, parallel=self.study.parallel)
 
     def raise_if_unfit(self) -> None:
-        """Raise UnsuitableEnvironment when the study, or every case of it, cannot run here."""
-        errors = [one for one in self.findings if one.severity == "error"]
-        blocking = [one for one in errors if one.scope == "study"]
+        """Raise UnsuitableEnvironment if the study, or every case of it, cannot run here."""
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        blocking = [finding for finding in errors if finding.scope == "study"]
         if not blocking and len(self.skipped) == len(self.study.cases):
             blocking = errors
         if blocking:
@@ -57,36 +57,36 @@ class PreparedStudy(ResolvedStudy, frozen=True, kw_only=True):
 def prepare(study: Study, folder: Path) -> PreparedStudy:
     """Resolve a study, build its environments, and ask each once for each distinct cluster.
 
-    ``folder`` is the study file's: workloads given by path are found from it. The caller closes
-    what is returned.
+    ``folder`` is the study file's; paths of workloads are relative to it. The caller closes the
+    prepared study.
     """
     resolved = resolve(study, folder)
     with contextlib.ExitStack() as opened:
-        places = {
+        built = {
             spec.name: opened.enter_context(environments.build(spec)) for spec in study.environments
         }
-        findings, skipped = _checked(resolved.study, places)
+        findings, skipped = _checked(resolved.study, built)
         opened.pop_all()
     return PreparedStudy(
         study=resolved.study,
         folder=folder,
         workloads=resolved.workloads,
         skipped=skipped,
-        environments=places,
+        environments=built,
         findings=findings,
     )
 
 
 def _checked(
-    study: Study, places: Mapping[str, Environment]
+    study: Study, built: Mapping[str, Environment]
 ) -> tuple[tuple[Finding, ...], Mapping[int, str]]:
-    """Return all findings, and why which cases are skipped."""
+    """Return all findings, and the reason for each skipped case by its position."""
     findings: dict[Finding, None] = {}
     skipped: dict[int, str] = {}
     with listening(lambda text: findings.setdefault(_note(text))):
         for name, spec, positions in _distinct(study):
-            place = places[name]
-            for finding in [*_too_many(study, name, place, spec), *place.check(spec)]:
+            environment = built[name]
+            for finding in [*_too_many(study, name, environment, spec), *environment.check(spec)]:
                 findings[finding] = None
                 if finding.severity == "error":
                     skipped |= {n: skipped.get(n, finding.what) for n in positions}
@@ -94,13 +94,13 @@ def _checked(
 
 
 def _distinct(study: Study) -> Iterator[tuple[str, ClusterSpec, Sequence[int]]]:
-    """Yield each cluster that an environment is asked for, with the positions of its cases."""
-    found: dict[tuple[str, bytes], tuple[ClusterSpec, list[int]]] = {}
+    """Yield each environment's distinct clusters, with the positions of their cases."""
+    specs: dict[tuple[str, bytes], tuple[ClusterSpec, list[int]]] = {}
     for position, case in enumerate(study.cases):
         spec = cluster_spec(case)
         key = (case.environment, msgspec.json.encode(spec, order="sorted"))
-        found.setdefault(key, (spec, []))[1].append(position)
-    for (name, _), (spec, positions) in found.items():
+        specs.setdefault(key, (spec, []))[1].append(position)
+    for (name, _), (spec, positions) in specs.items():
         yield name, spec, positions
 
 
@@ -108,10 +108,12 @@ def _note(text: str) -> Finding:
     return Finding(severity="warning", scope="study", what=text)
 
 
-def _too_many(study: Study, name: str, place: Environment, spec: ClusterSpec) -> list[Finding]:
-    """Say that a cluster takes more machines than the study allows at a time."""
+def _too_many(
+    study: Study, name: str, environment: Environment, spec: ClusterSpec
+) -> list[Finding]:
+    """Report a cluster with more machines than the study allows at a time."""
     most = study.limit_machines
-    wanted = place.machines(spec)
+    wanted = environment.machines(spec)
     if most is None or wanted <= most:
         return []
     what = f"{plural(spec.workers, 'worker')} on {name} take {wanted} machines;"

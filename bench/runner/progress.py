@@ -1,4 +1,4 @@
-"""How far a session is: which cells are done, and who follows it."""
+"""The progress of a session, and the listener that follows it."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from bench.records.study import Cell
 
 
 class Listener(Protocol):
-    """Who follows a campaign; its methods are called from several threads, never two at once."""
+    """Follows a campaign; several threads call its methods, one call at a time."""
 
     def begin(self, planned: int, wanted: Sequence[Cell], runs: Sequence[Run]) -> None:
-        """A session begins: so many cells are planned, these are to run, those runs are known."""
+        """Start a session: number of planned cells, cells to run, and earlier runs."""
 
     def cell(self, cell: Cell, attempt: int) -> None:
-        """A cell begins; others may be running."""
+        """Show that a cell starts; others may be running."""
 
     def stage(self, cell: Cell, text: str) -> None:
-        """A running cell is now at this phase or pipeline stage."""
+        """Show the phase or pipeline stage of a running cell."""
 
     def finished(self, run: Run) -> None:
-        """A cell has its run."""
+        """Show the finished run of a cell."""
 
     def more(self, cells: Sequence[Cell]) -> None:
-        """The plan adds these cells, from what the runs so far have shown."""
+        """Show that the plan adds these cells, because of the runs so far."""
 
     def note(self, text: str) -> None:
-        """Something happened that the user may want to know."""
+        """Show a message."""
 
 
 class CampaignSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """How a session ended: its runs by status, the planned cells that still have to run
-    (``remaining``) and those without a good run that are not tried again (``unsuccessful``),
-    skipped ones apart."""
+    """The result of a session: its runs by status, and its cells without a good run.
+
+    ``remaining`` cells still have to run; ``unsuccessful`` ones are not tried again (skipped
+    cells do not count).
+    """
 
     ok: int = 0
     failed: int = 0
@@ -52,7 +54,7 @@ class CampaignSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress:
-    """What a session has done of its plan; all lanes tell it and ask it, one at a time."""
+    """The finished part of a session's plan; all lanes update and query it, one at a time."""
 
     def __init__(
         self,
@@ -72,20 +74,20 @@ class Progress:
         self._lock = threading.RLock()
 
     def begin(self, runs: Sequence[Run]) -> list[Cell]:
-        """Tell the listener that the session begins; return the cells that are to run."""
+        """Tell the listener that the session starts; return the cells to run."""
         with self._lock:
             wanted = self.remaining()
             self._listener.begin(len(self.plan.planned(self._index)), wanted, runs)
             return wanted
 
     def remaining(self) -> list[Cell]:
-        """Return the cells that are to run now, in their order."""
+        """Return the cells to run now, in order."""
         with self._lock:
             cells = self.plan.remaining(self._index, self._session)
             return [cell for cell in cells if self._where(cell)]
 
-    def more(self, among: Callable[[Cell], bool] = lambda cell: True) -> list[Cell]:
-        """Return the cells that the plan adds by now, and tell the listener of them."""
+    def more(self, among: Callable[[Cell], bool] = lambda _: True) -> list[Cell]:
+        """Return the cells that the plan adds now, and tell the listener."""
         with self._lock:
             cells = [cell for cell in self.remaining() if among(cell)]
             if cells:
@@ -93,34 +95,34 @@ class Progress:
             return cells
 
     def attempts(self, cell: Cell) -> int:
-        """Return how often a cell was tried without success."""
+        """Return a cell's number of unsuccessful attempts."""
         with self._lock:
             return self._index.attempts(cell)
 
     def cell(self, cell: Cell, attempt: int) -> None:
-        """A cell begins."""
+        """Report that a cell starts."""
         with self._lock:
             self._listener.cell(cell, attempt)
 
     def stage(self, cell: Cell, text: str) -> None:
-        """A running cell is now at this phase or stage."""
+        """Report the phase or stage of a running cell."""
         with self._lock:
             self._listener.stage(cell, text)
 
     def finished(self, run: Run) -> None:
-        """Count a run that is on the disk."""
+        """Count a stored run."""
         with self._lock:
             self._index.add(run)
             self._counts[run.status] += 1
             self._listener.finished(run)
 
     def note(self, text: str) -> None:
-        """Tell the user something."""
+        """Pass a message to the user."""
         with self._lock:
             self._listener.note(text)
 
     def summary(self) -> CampaignSummary:
-        """Return how the session ended."""
+        """Return the session's summary."""
         with self._lock:
             index, session = self._index, self._session
             remaining = len(self.plan.remaining(index, session))
@@ -128,8 +130,8 @@ class Progress:
                 not index.ok(cell) and not index.skipped(cell, session)
                 for cell in self.plan.planned(index, session)
             )
-            for one in self.plan.wide(index):
-                self._listener.note(f"still wide: {one.describe()}")
+            for wide in self.plan.wide(index):
+                self._listener.note(f"still wide: {wide.describe()}")
             return CampaignSummary(
                 ok=self._counts["ok"],
                 failed=self._counts["failed"],

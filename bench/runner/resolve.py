@@ -1,4 +1,4 @@
-"""What a study is, from its file and this machine alone: bundles, cells and their keys.
+"""Resolves a study from its file and this machine alone: bundles, cells and their keys.
 
 Nothing here opens a connection, asks a machine or needs an environment's extra: verbs that only
 read (``report``, ``show``, ``whatif``) use this, ``preflight`` asks the environments.
@@ -21,7 +21,7 @@ from bench.records.workload import Manifest
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """A workload as the runner needs it; ``files`` maps a path in the bundle to its place here."""
+    """A workload for the runner; ``files`` maps a path in the bundle to a file on this machine."""
 
     manifest: Manifest
     bundle: Bundle
@@ -29,7 +29,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
-    """A study whose cases have their bundles and what is known beforehand of their machines.
+    """A study whose cases have their bundles and the facts of machines that are known in advance.
 
     ``folder`` is the study file's, ``skipped`` maps a case's position to the reason why it cannot
     run here.
@@ -47,7 +47,7 @@ class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
         return kind(self.study, skipped=self.skipped, retry=retry, bundles=bundles)
 
     def job(self, case: Case, run: str) -> Job:
-        """Return the job of a case for the run of this id."""
+        """Return a case's job for the run with this id."""
         workload = self.workloads[case.use]
         return Job(
             run=run,
@@ -56,7 +56,7 @@ class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
             bundle=workload.files,
             params=case.params,
             datasets=case.datasets,
-            metrics={name: one.unit for name, one in workload.manifest.metrics.items()},
+            metrics={name: metric.unit for name, metric in workload.manifest.metrics.items()},
             workers=case.workers,
             passes=case.passes,
             stages=case.stages,
@@ -65,17 +65,17 @@ class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve(study: Study, folder: Path) -> ResolvedStudy:
-    """Read the workloads of a study; those given by path are found from ``folder``."""
-    found = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
+    """Resolve a study; paths of workloads are relative to ``folder``."""
+    read = {use: _read(use, folder) for use in sorted({case.use for case in study.cases})}
     machines = {spec.name: environments.identity(spec) for spec in study.environments}
     cases = tuple(
         msgspec.structs.replace(
-            case, bundle=found[case.use].bundle.digest, machines=machines[case.environment]
+            case, bundle=read[case.use].bundle.digest, machines=machines[case.environment]
         )
         for case in study.cases
     )
     whole = msgspec.structs.replace(study, cases=cases)
-    return ResolvedStudy(study=whole, folder=folder, workloads=found)
+    return ResolvedStudy(study=whole, folder=folder, workloads=read)
 
 
 def cluster_spec(case: Case) -> ClusterSpec:
@@ -91,6 +91,6 @@ def cluster_spec(case: Case) -> ClusterSpec:
 
 
 def _read(use: str, folder: Path) -> Workload:
-    found = workloads.find(use, folder)
-    files = {path: str(place.resolve()) for path, place in workloads.sources(found).items()}
-    return Workload(manifest=workloads.read(found), bundle=workloads.bundle(found), files=files)
+    source = workloads.find(use, folder)
+    files = {path: str(file.resolve()) for path, file in workloads.sources(source).items()}
+    return Workload(manifest=workloads.read(source), bundle=workloads.bundle(source), files=files)

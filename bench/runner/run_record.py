@@ -1,4 +1,4 @@
-"""From what came back of an execution to a run's record: the verdict is read from the logs."""
+"""Makes a run's record from an execution's outcome; the workload logs decide success."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bench.run_files import workload_log
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a run before it is submitted.
+    """The facts of a run before it is submitted.
 
-    ``phases`` are the seconds that it took to get the cluster: queue, and provision and launch of
-    an opening or adapting that this run is the first after.
+    ``phases`` are the seconds to get the cluster: queue and, if the cluster was opened or adapted
+    for this run, provision and launch.
     """
 
     run: str
@@ -41,9 +41,9 @@ def record_of(
     events: Sequence[RunEvent] = (),
     contention: Mapping[str, float] | None = None,
 ) -> Run:
-    """Return the record of a run that was submitted.
+    """Return the record of a submitted run.
 
-    ``events`` and ``contention`` are what its machines and platform tell of it.
+    ``events`` and ``contention`` come from its machines and platform.
     """
     logs = {
         rank: workload_log.read(path, attempt.run) for rank, path in sorted(outcome.logs.items())
@@ -51,7 +51,7 @@ def record_of(
     first = logs.get(0, workload_log.Log(fault="log incomplete: no log came back"))
     status, reason = _status(attempt, outcome, logs, timed_out)
     return msgspec.structs.replace(
-        unstarted(attempt, status, reason),
+        record_without_start(attempt, status, reason),
         machines=outcome.machines,
         phases=_phases(attempt, outcome, first),
         stages=first.stages,
@@ -68,8 +68,8 @@ def record_of(
     )
 
 
-def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
-    """Return the record of a run that never got as far as being submitted."""
+def record_without_start(attempt: Attempt, status: Status, reason: str) -> Run:
+    """Return the record of a run that was not submitted."""
     return Run(
         run=attempt.run,
         cell=attempt.cell,
@@ -88,7 +88,7 @@ def unstarted(attempt: Attempt, status: Status, reason: str) -> Run:
 
 
 def digests(attempt: Attempt, datasets: Mapping[str, str]) -> Digests:
-    """Return what must be equal between runs of the same work."""
+    """Return the digests that are equal between runs of the same work."""
     return Digests(
         task=attempt.task,
         bundle=attempt.bundle,
@@ -103,12 +103,14 @@ def _status(
     if timed_out:
         return "timeout", f"not done after {attempt.case.policy.timeout:g} s"
     faults = {rank: log.fault for rank, log in logs.items() if log.fault}
-    told = {rank: fault for rank, fault in faults.items() if not fault.startswith("log incomplete")}
-    if told:
-        rank, fault = min(told.items())
+    reported = {
+        rank: fault for rank, fault in faults.items() if not fault.startswith("log incomplete")
+    }
+    if reported:
+        rank, fault = min(reported.items())
         return "failed", fault if len(logs) == 1 else f"rank {rank}: {fault}"
     if outcome.status == "failed":
-        return "failed", outcome.reason or "the platform said that it failed"
+        return "failed", outcome.reason or "the platform reports a failure"
     if faults:
         rank, fault = min(faults.items())
         return "failed", fault if len(logs) == 1 else f"rank {rank}: {fault}"
@@ -121,7 +123,7 @@ def _status(
 
 
 def _phases(attempt: Attempt, outcome: Outcome, log: workload_log.Log) -> Mapping[str, float]:
-    """Queue and provision as measured; launch is engine start + submit -> exit - work."""
+    """Return the phases: launch is engine start + (submit -> exit) - work."""
     if log.work is None:
         return attempt.phases
     launch = attempt.phases.get("launch", 0.0) + max(0.0, outcome.seconds - log.work)

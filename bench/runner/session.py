@@ -1,4 +1,4 @@
-"""What a session says of itself in the first line of its file."""
+"""The first line of a session's file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from bench.ids import new_id, utc_now
 from bench.records.results import Session
 from bench.records.study import Study
 
-PACKAGES = ("numpy", "pyarrow", *(p for one in ENGINES.values() for p in one.distributions))
+PACKAGES = ("numpy", "pyarrow", *(p for engine in ENGINES.values() for p in engine.distributions))
 
 
 def new_session(study: Study, folder: Path, campaign: str | None) -> Session:
-    """Return a session that begins now; ``folder`` is the study file's, ``campaign`` its own
-    or None for a new one."""
+    """Return a session that starts now.
+
+    ``folder`` is the study file's; ``campaign`` is the id to continue, or None for a new one.
+    """
     session = new_id()
     commit, dirty = _commit(folder)
-    recorded = tuple(one.for_record() for one in study.environments)
+    recorded = tuple(spec.for_record() for spec in study.environments)
     return Session(
         session=session,
         campaign=campaign or session,
@@ -56,7 +58,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit(folder: Path) -> tuple[str | None, bool | None]:
-    """The study's repository: its commit and whether it has changes; None where there is none."""
+    """Return the study's commit and whether its repository has changes; None if there is none."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None, None
@@ -75,8 +77,8 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def _lock_digest(folder: Path) -> str | None:
-    for place in (folder, *folder.parents):
-        lock = place / "requirements.lock"
+    for parent in (folder, *folder.parents):
+        lock = parent / "requirements.lock"
         if lock.is_file():
             return hashlib.sha256(lock.read_bytes()).hexdigest()
     return None

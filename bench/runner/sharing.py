@@ -1,4 +1,4 @@
-"""Which environments share machines, and so take turns."""
+"""Finds environments that share machines and therefore take turns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.contracts import THIS_MACHINE, Environment
 
 
 def is_here(environment: Environment) -> bool:
-    """Return whether an environment's workers are parts of this very machine."""
+    """Return whether an environment's workers are parts of this machine."""
     return environments.shares_machine(environment.kind)
 
 
@@ -19,15 +19,15 @@ def machines_of(environment: Environment) -> frozenset[str]:
     return environment.machines_used() | here
 
 
-def lanes_of(places: Mapping[str, Environment], *, parallel: bool = True) -> list[set[str]]:
-    """Return names of environments, together where they share a machine (also over a third).
+def lanes_of(by_name: Mapping[str, Environment], *, parallel: bool = True) -> list[set[str]]:
+    """Return sets of environments that share a machine, directly or through another one.
 
-    ``places`` are the environments by name; without ``parallel`` they are all together.
+    Without ``parallel`` there is one set of all.
     """
     if not parallel:
-        return [set(places)] if places else []
+        return [set(by_name)] if by_name else []
     lanes: list[tuple[set[str], set[str]]] = []  # names, machines
-    for name, environment in places.items():
+    for name, environment in by_name.items():
         names, machines = {name}, set(machines_of(environment))
         for lane in [lane for lane in lanes if lane[1] & machines]:
             lanes.remove(lane)

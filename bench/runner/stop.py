@@ -1,4 +1,4 @@
-"""When a campaign must end, and how many machines it may hold: one answer for all lanes."""
+"""Limits of a campaign for all lanes: when it must end, and how many machines it may use."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from bench.errors import Stopped
 
-TICK = 0.2  # seconds between looks at whether the campaign ends, while something is awaited
+TICK = 0.2  # seconds between two checks whether the campaign ends, during a wait
 _AGAIN = "run again to continue"
 
 
 class Stop:
-    """Says when a campaign must end: its time is over, or its user or an error ends it."""
+    """Tells whether a campaign must end: because of its time limit, its user or an error."""
 
     def __init__(self, end: float | None = None) -> None:
         """``end`` is the deadline on the monotonic clock, None for no limit."""
@@ -40,7 +40,7 @@ class Stop:
             raise Stopped("the time limit is reached", remedy=_AGAIN)
 
     def sleep(self, seconds: float) -> None:
-        """Wait so long, or until the campaign must end."""
+        """Wait for some seconds, or until the campaign must end."""
         left = seconds if self._end is None else min(seconds, self._end - time.monotonic())
         self._requested.wait(max(0.0, left))
 
@@ -49,7 +49,7 @@ class Stop:
 
 
 class MachineLimit:
-    """Counts the machines that all lanes hold together; never more than the study allows."""
+    """Counts the machines of all lanes together, up to the study's limit."""
 
     def __init__(self, most: int | None = None) -> None:
         """``most`` is None for no limit."""
@@ -58,7 +58,7 @@ class MachineLimit:
         self._changed = threading.Condition()
 
     def change(self, held: int, wanted: int) -> bool:
-        """Hold ``wanted`` machines instead of ``held`` if that is allowed now."""
+        """Reserve ``wanted`` machines instead of ``held``; return False above the limit."""
         with self._changed:
             total = self._held - held + wanted
             if self._most is not None and wanted > held and total > self._most:
@@ -68,7 +68,7 @@ class MachineLimit:
             return True
 
     def wait(self, wanted: int, stop: Stop, waiting: Callable[[], None]) -> None:
-        """Wait until ``wanted`` machines more may be held, and hold them; Stopped when it ends."""
+        """Wait until ``wanted`` more machines are allowed and reserve them; Stopped at the end."""
         with self._changed:
             if self.change(0, wanted):
                 return

@@ -1,8 +1,8 @@
 """Results on disk: one folder a study, one append-only file of tagged lines a session.
 
-A line is fsynced before what it announces happens (``started``, a cluster's ``opening``) or after
-what it tells is safe (``run``). What is bulky lies in a folder named by the run's id. Files of two
-machines merge by copying. The folder needs no index: reading it is fast enough.
+A line is fsynced before the event that it announces (``started``, a cluster's ``opening``), or
+after the files that it describes are safe (``run``). A folder named by the run's id holds large
+files. Files of two machines merge by copying. The folder needs no index: reading it is fast.
 """
 
 from bench.store.folder import Store

@@ -26,7 +26,7 @@ class Store:
         self.root = root
 
     def read(self) -> Results:
-        """Read every session's file; StoreError for a newer schema or a spoilt line."""
+        """Read every session's file; StoreError for a newer schema or a corrupt line."""
         results = Results()
         enabled = gc.isenabled()
         gc.disable()  # millions of young objects, none of them garbage
@@ -41,7 +41,7 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one ``run``; StoreError when another has it or it is read-only."""
+        """Lock the folder for one ``run``; StoreError if another has it or it is read-only."""
         lock = file_lock(self.root / ".lock")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -52,11 +52,11 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"results folder {self.root} cannot be written ({error.strerror})",
-                remedy="choose another with --results, or mend its permissions",
+                remedy="choose another with --results, or fix its permissions",
             ) from error
         if not taken:
             raise StoreError(
-                f"another run works on {self.root}",
+                f"another run uses {self.root}",
                 remedy="wait for it, or choose another folder with --results",
             )
         try:
@@ -65,23 +65,23 @@ class Store:
             lock.release()
 
     def journal(self, session: Session) -> Journal:
-        """Begin this session's file with its first line."""
+        """Start this session's file with its first line."""
         journal = Journal(self.root / f"{session.session}.jsonl")
         journal.write(session)
         return journal
 
     def folder(self, run: str) -> Path:
-        """Return the place of a run's bulky things."""
+        """Return the folder of a run's files."""
         return self.root / run
 
     def partial(self, run: str) -> Path:
-        """Create the folder that becomes the run's when it is whole."""
+        """Create the temporary folder of a run, which ``keep`` renames."""
         folder = self.root / f".partial-{run}"
         with storage_errors(folder):
             folder.mkdir(parents=True)
         return folder
 
-    def keep(self, run: str) -> None:
+    def complete(self, run: str) -> None:
         """Fsync the partial folder and rename it into place."""
         partial = self.root / f".partial-{run}"
         with storage_errors(partial):
@@ -91,7 +91,7 @@ class Store:
             _fsync(self.root)
 
     def discard(self, run: str) -> None:
-        """Delete what a run left that never got its line."""
+        """Delete the folders of a run that has no line."""
         for folder in self._folders(run):
             if folder.exists():
                 shutil.rmtree(folder)

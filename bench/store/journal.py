@@ -1,4 +1,4 @@
-"""The writing side of a session's file: whole lines, each on the disk when written."""
+"""Writes a session's file: whole lines, each on the disk when written."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Journal:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             self._fd = os.open(path, flags, 0o644)
             _fsync(path.parent)
-        self._known: set[str] = set()
+        self._written: set[str] = set()
 
     def write(self, line: Line) -> None:
-        """Append one line; StorageFailed when the disk does not take it whole."""
+        """Append one line; StorageFailed if the disk does not store it whole."""
         data = _encoder.encode(line) + b"\n"
         with self._lock, storage_errors(self.path):
             written = os.write(self._fd, data)
@@ -45,8 +45,8 @@ class Journal:
     def once(self, line: Machine | Bundle | CaseLine) -> None:
         """Append a machine, a bundle or a case, unless this file has it already."""
         with self._lock:
-            if line.digest not in self._known:
-                self._known.add(line.digest)
+            if line.digest not in self._written:
+                self._written.add(line.digest)
                 self.write(line)
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageFailed(
             f"{path.name}: results cannot be written ({error.strerror})",
-            remedy="free space or mend the folder, then run again: it continues where it stopped",
+            remedy="free space or fix the folder, then run again: it continues where it stopped",
         ) from error
 
 

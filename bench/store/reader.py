@@ -1,4 +1,4 @@
-"""The reading side of a results folder."""
+"""Reads a results folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.records.study import Case
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """Everything that a results folder holds, in the order of its files."""
+    """The content of a results folder, in the order of its files."""
 
     sessions: dict[str, Session] = {}
     machines: dict[str, Machine] = {}
@@ -45,7 +45,7 @@ class Results(msgspec.Struct, kw_only=True):
     @property
     def latest(self) -> Session | None:
         """Return the session that started last."""
-        return max(self.sessions.values(), key=lambda one: one.started_at, default=None)
+        return max(self.sessions.values(), key=lambda session: session.started_at, default=None)
 
 
 class _Head(msgspec.Struct):
@@ -81,13 +81,13 @@ def _read_file(path: Path, results: Results) -> None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # msgspec's among them
         raise StoreError(
             f"{path.name}: line {number} cannot be read ({error})",
-            remedy="move the file out of the results folder, or mend the line",
+            remedy="move the file out of the results folder, or fix the line",
         ) from error
     results.orphans.extend((reader.session, started) for started in reader.starts.values())
 
 
 def _decoded(texts: Iterator[bytes], schema: int) -> Iterator[Line]:
-    """Yield the lines of a file, those of an older schema brought up to date."""
+    """Yield the lines of a file, upgraded from an older schema if necessary."""
     if schema == SCHEMA:
         yield from map(_lines.decode, texts)
     else:
@@ -96,7 +96,7 @@ def _decoded(texts: Iterator[bytes], schema: int) -> Iterator[Line]:
 
 
 class _Reader:
-    """Sorts one file's lines into the results; ``starts`` are those without an end so far."""
+    """Sorts one file's lines into the results; ``starts`` are runs without an end so far."""
 
     def __init__(self, results: Results) -> None:
         self._results = results

@@ -6,6 +6,7 @@ allowed and the nearest right name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -61,14 +62,14 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
     does. Raises StudyError or WorkloadError.
     """
     top = read_toml(path)
-    top.known(KEYS)
+    top.only(KEYS)
     title = top.need("title", values.text)
     _check_defaults(top)
     common = shared(top, path)
     places = environments(top, common.sites, kinds)
     names = tuple(place.spec.name for place in places)
     jobs = workloads(top, common.datasets, names, workload)
-    found = expand(str(path), jobs, places, _work(top))
+    expansion = expand(str(path), jobs, places, _work(top))
     order, runs = repetition(top)
     return Study(
         name=path.stem,
@@ -77,37 +78,38 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
         repeats=runs.most,
         width=runs.width,
         order=order,
-        metric=top.get("metric", _metric(jobs), TIME),
         parallel=top.get("parallel", values.flag, True),
+        metric=_metric(top, jobs),
         sampling=top.get("sampling", values.duration_within(*SAMPLING), 1.0),
         environments=tuple(place.spec for place in places),
-        cases=tuple(found.cases),
-        unplanned=tuple(found.unplanned),
+        cases=tuple(expansion.cases),
+        unplanned=tuple(expansion.unplanned),
         **_limits(top.table("limits")),
     )
 
 
-def _metric(jobs: list[Workload]) -> values.Convert[str]:
-    """Return what takes the headline: time, or a metric that every workload declares."""
-    declared = [job.manifest.all_metrics() for job in jobs]
-    common = [name for name in declared[0] if all(name in own for own in declared)]
+def _metric(top: Table, jobs: Sequence[Workload]) -> str:
+    """Return the headline: time, or a metric that every workload of the study declares."""
 
-    def take(value: object) -> str:
-        name = values.text(value)
-        if name in common:
-            return name
-        without = [job.label for job, own in zip(jobs, declared, strict=True) if name not in own]
-        near = nearest(name, common)
-        raise ValueError(
-            f"{quote(name)} is not a metric of {', '.join(without)};{f' {near}' if near else ''} "
-            f"allowed: {', '.join(common)}"
-        )
+    def convert(value: object) -> str:
+        declared = [set(job.manifest.all_metrics()) for job in jobs]
+        allowed = sorted(set.intersection(*declared))
+        if isinstance(value, str) and value in allowed:
+            return value
+        if isinstance(value, str) and any(value in names for names in declared):
+            without = next(job.label for job in jobs if value not in job.manifest.all_metrics())
+            raise ValueError(
+                f"metric {quote(value)} is not declared by {without}; every workload of the study"
+                f" declares: {', '.join(allowed)}"
+            )
+        near = nearest(value, allowed) if isinstance(value, str) else ""
+        raise ValueError(f"metric {quote(value)} is unknown; {near} allowed: {', '.join(allowed)}")
 
-    return take
+    return top.get("metric", convert, TIME)
 
 
 def _check_defaults(top: Table) -> None:
-    """Check the environments' defaults where they stand, also those that all replace."""
+    """Check the study's defaults for environments, also those that every environment replaces."""
     checks: dict[str, values.Convert[object]] = {
         "workers": lambda value: values.several(values.whole(1), value),
         "timeout": values.above_zero,
@@ -131,7 +133,7 @@ def _work(top: Table) -> Work:
 
 
 def _limits(limits: Table) -> _Limits:
-    limits.known(("time", "machines"))
+    limits.only(("time", "machines"))
     return {
         "limit_time": limits.get("time", values.above_zero, None),
         "limit_machines": limits.get("machines", values.whole(1), None),

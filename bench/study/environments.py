@@ -11,7 +11,7 @@ import msgspec
 from bench.errors import StudyError, nearest
 from bench.records.study import EnvironmentSpec, Shape
 from bench.records.values import Scalar
-from bench.settings import KindSettings, keyed, marks, recorded, whole
+from bench.settings import KindSettings, keyed, recorded, setting_uses, whole
 from bench.study import values
 from bench.study.table import Table
 from bench.text import quote
@@ -22,10 +22,10 @@ Axes = Mapping[str, tuple[Scalar, ...]]
 DEFAULTS = ("workers", "timeout", "retries", "reuse", "pause")
 SHARED_KEYS = ("kind", *DEFAULTS, "worker", "driver", "conf")
 SHAPE_KEYS = ("cores", "memory", "cpu_limit")
-GPU_KEYS = ("gpus", "gpu")  # of workers, where the kind gives them some
+GPU_KEYS = ("gpus", "gpu")  # of workers, if the kind has GPUs
 
-# What the worker count and the shapes say may not be said a second time.
-_OURS = re.compile(
+# The worker count and the shapes set these; conf must not set them again.
+_RESERVED = re.compile(
     r"spark\.(master|submit\.deploymode|cores\.max|dynamicallocation(\..*)?"
     r"|executor\.(instances|cores|memory(overhead(factor)?)?|pyspark\.memory)"
     r"|driver\.(cores|memory(overhead(factor)?)?))"
@@ -50,17 +50,17 @@ def environments(top: Table, sites: Mapping[str, Table], kinds: Kinds) -> list[E
     """Return the study's environments, in its order; names are unique."""
     for site in sites.values():
         _check_site(site, kinds)
-    found: dict[str, Environment] = {}
+    by_name: dict[str, Environment] = {}
     for entry in top.array("environment"):
-        one = _environment(entry, top, sites, kinds)
-        if one.spec.name in found:
+        environment = _environment(entry, top, sites, kinds)
+        if environment.spec.name in by_name:
             raise entry.wrong(
                 "name" if "name" in entry.data else "",
-                f"{quote(one.spec.name)} is the name of two environments",
+                f"{quote(environment.spec.name)} is the name of two environments",
                 "give each a name of its own",
             )
-        found[one.spec.name] = one
-    return list(found.values())
+        by_name[environment.spec.name] = environment
+    return list(by_name.values())
 
 
 def _environment(entry: Table, top: Table, sites: Mapping[str, Table], kinds: Kinds) -> Environment:
@@ -87,7 +87,7 @@ def _environment(entry: Table, top: Table, sites: Mapping[str, Table], kinds: Ki
 
 
 def _merged(entry: Table, top: Table, sites: Mapping[str, Table]) -> Table:
-    """Lay the entry over its site over the study's defaults, key by key."""
+    """Merge the entry, its site and the study's defaults, key by key, in this priority."""
     layers = [Table(top.file, "", {key: top.data[key] for key in DEFAULTS if key in top.data})]
     if "use" in entry.data:
         layers.append(sites[entry.need("use", _known(sites, "site"))])
@@ -97,8 +97,8 @@ def _merged(entry: Table, top: Table, sites: Mapping[str, Table]) -> Table:
         data |= layer.data
         origins |= {key: layer.where(key) for key in layer.data}
     data |= entry.data
-    kept = {key: place for key, place in origins.items() if key not in entry.data}
-    return Table(entry.file, entry.key, data, kept)
+    inherited = {key: place for key, place in origins.items() if key not in entry.data}
+    return Table(entry.file, entry.key, data, inherited)
 
 
 def _known(choice: Iterable[str], what: str) -> values.Convert[str]:
@@ -113,13 +113,13 @@ def _known(choice: Iterable[str], what: str) -> values.Convert[str]:
 
 
 def _check_site(site: Table, kinds: Kinds) -> None:
-    """Refuse wrong keys of a site, also of one that nothing uses."""
+    """Reject wrong keys of a site, even if no environment uses it."""
     for key in ("name", "use"):
         if key in site.data:
             raise site.wrong(key, "a site has none", "it belongs to the [[environment]]")
     if "kind" in site.data:
         kind = site.need("kind", _known(kinds, "kind"))
-        site.known((*SHARED_KEYS, *_fields(kinds[kind])))
+        site.only((*SHARED_KEYS, *_fields(kinds[kind])))
 
 
 def _fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def _fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
 def _settings(merged: Table, struct: type[KindSettings]) -> KindSettings:
     """Return the kind's own settings, complete."""
     own = _fields(struct)
-    merged.known(("name", "use", *SHARED_KEYS, *own))
+    merged.only(("name", "use", *SHARED_KEYS, *own))
     given = {key: value for key, value in merged.data.items() if key in own}
     try:
         return msgspec.convert(given, struct, strict=True)
@@ -140,16 +140,16 @@ def _settings(merged: Table, struct: type[KindSettings]) -> KindSettings:
 def _settings_error(
     merged: Table, error: msgspec.ValidationError, struct: type[KindSettings]
 ) -> StudyError:
-    """Say what is wrong; a literal secret is not repeated."""
+    """Return the error for invalid settings; it does not repeat a literal secret."""
     what, _, path = str(error).partition(" - at ")
     key = path.strip("`").removeprefix("$").removeprefix(".")
     text = what.replace("`", "'")
-    if key in [path for path, mark in marks(struct) if mark is not None and mark.secret]:
+    if key in [path for path, use in setting_uses(struct) if use is not None and use.secret]:
         text = (
-            'a secret is never written into a study; say { env = "NAME" }, { file = "PATH" } '
+            'a secret is never written into a study; write { env = "NAME" }, { file = "PATH" } '
             'or { keyring = "SERVICE/USER" }'
         )
-    elif isinstance(merged.data.get(key), (str, int, float)):  # in a table there may be a secret
+    elif isinstance(merged.data.get(key), (str, int, float)):  # a table may contain a secret
         text = f"{quote(merged.data[key])} is not allowed; {text[:1].lower()}{text[1:]}"
     head, dot, rest = key.partition(".")
     return StudyError(f"{merged.place(head)}{dot}{rest}: {text}")
@@ -166,7 +166,7 @@ def _axes(merged: Table, gpus: bool) -> Axes:
 
 
 def _shape(table: Table, role: str, gpus: bool = False) -> Axes:
-    table.known((*SHAPE_KEYS, *GPU_KEYS) if gpus else SHAPE_KEYS)
+    table.only((*SHAPE_KEYS, *GPU_KEYS) if gpus else SHAPE_KEYS)
     default = Shape()
     axes: dict[str, tuple[Scalar, ...]] = {
         f"{role}.cores": table.choose("cores", values.whole(1)) or (default.cores,),
@@ -179,23 +179,23 @@ def _shape(table: Table, role: str, gpus: bool = False) -> Axes:
 
 
 def _gpus(table: Table, role: str) -> Axes:
-    """Return how many GPUs of which kind, where either is said."""
+    """Return the axes of GPU count and kind, if the study has either."""
     count, kind = table.choose("gpus", values.whole(1)), table.choose("gpu", values.text)
     if count is None and kind is None:
         return {}
     if count is None or kind is None:
-        said, lacking = ("gpu", "gpus") if count is None else ("gpus", "gpu")
-        raise table.wrong(said, f"{said} is said without {lacking}", "say both, or neither")
+        given, lacking = ("gpu", "gpus") if count is None else ("gpus", "gpu")
+        raise table.wrong(given, f"{given} without {lacking}", "set both, or neither")
     return {f"{role}.gpus": count, f"{role}.gpu": kind}
 
 
 def _conf(table: Table) -> Axes:
-    """Return an engine's settings; TOML reads ``spark.a.b = 1`` as nested tables, so do we."""
+    """Return an engine's settings; TOML reads ``spark.a.b = 1`` as nested tables."""
     axes: dict[str, tuple[Scalar, ...]] = {}
     for path, holder, key in _leaves(table, ""):
-        if _OURS.fullmatch(path.lower()):
+        if _RESERVED.fullmatch(path.lower()):
             raise holder.wrong(
-                key, "not allowed in conf", "say it by `workers`, `worker` and `driver`"
+                key, "not allowed in conf", "set `workers`, `worker` and `driver` instead"
             )
         if f"conf.{path}" in axes:
             raise holder.wrong(key, f"{path} is given twice")

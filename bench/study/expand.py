@@ -23,7 +23,7 @@ MOST_CASES = 10_000
 
 @dataclass(frozen=True)
 class Work:
-    """How often a run does its work, and how many of these passes do not count."""
+    """How often a run does its work, and how many of these passes are warm-ups."""
 
     passes: int
     warmups: int
@@ -31,7 +31,7 @@ class Work:
 
 @dataclass
 class Expansion:
-    """The cases in the study's order, and what is left out, each with its reason."""
+    """The cases in the study's order, and the excluded combinations with their reasons."""
 
     cases: list[Case] = field(default_factory=list)
     unplanned: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ def expand(
     file: str, workloads: list[Workload], environments: list[Environment], work: Work
 ) -> Expansion:
     """Cross workloads with environments and their factors; StudyError for two equal cases."""
-    pairs, found = _pairs(workloads, environments)
+    pairs, expansion = _pairs(workloads, environments)
     count = sum(_count(workload, environment) for workload, environment in pairs)
     if count > MOST_CASES:
         raise StudyError(
@@ -65,16 +65,16 @@ def expand(
                 )
             seen[identity] = case
     if not seen:
-        raise StudyError(f"{file}: nothing to run: {'; '.join(found.unplanned)}")
-    found.cases.extend(seen.values())
-    return found
+        raise StudyError(f"{file}: nothing to run: {'; '.join(expansion.unplanned)}")
+    expansion.cases.extend(seen.values())
+    return expansion
 
 
 def _pairs(
     workloads: list[Workload], environments: list[Environment]
 ) -> tuple[list[tuple[Workload, Environment]], Expansion]:
-    """Return who runs where; what cannot is unplanned, or an error where `on` names it."""
-    found = Expansion()
+    """Pair workloads with environments; an impossible pair is unplanned, or an error with `on`."""
+    expansion = Expansion()
     pairs = []
     for workload in workloads:
         engine = workload.manifest.engine
@@ -92,11 +92,13 @@ def _pairs(
                     f"{workload.place}.on: {workload.label} cannot run on {quote(name)}: {reason}",
                     remedy="take it out of `on`",
                 )
-            found.unplanned.append(f"{workload.label} on {name}: {reason}")
+            expansion.unplanned.append(f"{workload.label} on {name}: {reason}")
     used = {environment.spec.name for _, environment in pairs}
-    idle = [one.spec.name for one in environments if one.spec.name not in used]
-    found.unplanned.extend(f"environment {name}: no workload runs on it" for name in idle)
-    return pairs, found
+    idle = [
+        environment.spec.name for environment in environments if environment.spec.name not in used
+    ]
+    expansion.unplanned.extend(f"environment {name}: no workload runs on it" for name in idle)
+    return pairs, expansion
 
 
 def _datasets(workload: Workload) -> tuple[Data, ...]:
@@ -175,7 +177,7 @@ def _shape(role: str, point: Mapping[str, Scalar]) -> Shape:
 
 
 def _below(group: str, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return the values below a path's first part, without it, sorted."""
+    """Return the values of a path's group, without the group's name, sorted."""
     start = f"{group}."
     return {
         path.removeprefix(start): point[path] for path in sorted(point) if path.startswith(start)
@@ -183,6 +185,6 @@ def _below(group: str, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
 
 def _described(case: Case) -> str:
-    """Name a case for a person: label, environment and factors."""
+    """Describe a case: label, environment and factors."""
     taken = ", ".join(f"{path} = {quote(value)}" for path, value in case.factors.items())
     return f"{case.workload} on {case.environment} ({taken})"

@@ -15,7 +15,7 @@ INCLUDED_KEYS = ("include", "site", "dataset")
 
 
 @dataclass
-class Shared:
+class SharedTables:
     """Sites and datasets by name, from the study and all files that it includes."""
 
     sites: dict[str, Table] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Shared:
 
 
 def read_toml(path: Path) -> Table:
-    """Return the file's top table; StudyError where it cannot be read or is no TOML."""
+    """Return the file's top table; StudyError if it is unreadable or not TOML."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -45,16 +45,18 @@ def read_toml(path: Path) -> Table:
         raise StudyError(f"{path}: not TOML: nested too deeply") from error
 
 
-def shared(top: Table, path: Path) -> Shared:
+def shared(top: Table, path: Path) -> SharedTables:
     """Collect sites and datasets of the study and, in order, of its includes."""
-    found = Shared()
-    _collect(top, path, [path.resolve()], set(), found)
-    return found
+    tables = SharedTables()
+    _collect(top, path, [path.resolve()], set(), tables)
+    return tables
 
 
-def _collect(top: Table, path: Path, chain: Sequence[Path], done: set[Path], found: Shared) -> None:
+def _collect(
+    top: Table, path: Path, chain: Sequence[Path], done: set[Path], tables: SharedTables
+) -> None:
     done.add(path.resolve())
-    for group, into in (("site", found.sites), ("dataset", found.datasets)):
+    for group, into in (("site", tables.sites), ("dataset", tables.datasets)):
         for name, table in top.tables(group).items():
             if name in into:
                 raise table.wrong("", f"{into[name].file} has a {group} of this name too")
@@ -65,5 +67,5 @@ def _collect(top: Table, path: Path, chain: Sequence[Path], done: set[Path], fou
             raise top.wrong("include", f'"{name}" includes itself', "take one of the two out")
         if below.resolve() not in done:
             included = read_toml(below)
-            included.known(INCLUDED_KEYS)
-            _collect(included, below, [*chain, below.resolve()], done, found)
+            included.only(INCLUDED_KEYS)
+            _collect(included, below, [*chain, below.resolve()], done, tables)

@@ -48,7 +48,7 @@ def _repeats(top: Table, default: int) -> Repeats:
     if not isinstance(top.data.get("repeats"), dict):
         return Repeats(top.get("repeats", _count, default))
     table = top.table("repeats")
-    table.known(("width", "at_most"))
+    table.only(("width", "at_most"))
     width = table.need("width", _width)
     return Repeats(table.get("at_most", values.whole(LEAST_BLOCKS), AT_MOST), width)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _TEXT = """\
-# A study: what runs where, how often. `benchcast plan` says what it would do,
-# `benchcast run` does it (run it again and it continues), `benchcast report` shows the page.
+# A study: what runs where, how often. `benchcast plan` shows the runs,
+# `benchcast run` does them (a second `run` continues), `benchcast report` shows the page.
 title   = "Spark and TensorFlow logistic regression on this machine"
 workers = [1, 2]                       # a list is a factor: every value is measured
 repeats = 3                            # runs of each case; 5 or more give useful intervals

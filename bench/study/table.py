@@ -1,4 +1,4 @@
-"""A TOML table that knows its place: every error names file and key."""
+"""A TOML table that knows its position, so that every error names file and key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Table:
-    """Values and where they stand; ``origins`` are the places of keys that came from a site."""
+    """Values and their position; ``origins`` holds the position of keys from a site."""
 
     file: str
     key: str
@@ -35,11 +35,11 @@ class Table:
         return f"{file}: {path}" if path else file
 
     def wrong(self, key: str, what: str, remedy: str = "") -> StudyError:
-        """Return the error that something is wrong at a key."""
+        """Return the error for a key."""
         return StudyError(f"{self.place(key)}: {what}", remedy=remedy)
 
-    def known(self, allowed: Iterable[str]) -> None:
-        """Refuse keys that are not allowed, with the nearest right one."""
+    def only(self, allowed: Iterable[str]) -> None:
+        """Reject other keys, with the nearest allowed one."""
         choice = tuple(allowed)
         for key in self.data:
             if key not in choice:
@@ -52,7 +52,7 @@ class Table:
         return self.need(key, convert) if key in self.data else default
 
     def need(self, key: str, convert: Convert[T]) -> T:
-        """Return a required key's value, converted; where one is expected, a list is refused."""
+        """Return a required key's value, converted."""
         if key not in self.data:
             raise self.wrong(key, "missing", "it is required")
         try:
@@ -65,11 +65,11 @@ class Table:
         return self.need(key, lambda value: values.several(convert, value))
 
     def choose(self, key: str, convert: Convert[T]) -> tuple[T, ...] | None:
-        """Return a key's values, one or a list, or None where it is not given."""
+        """Return a key's values (one or a list), or None if it is missing."""
         return self.several(key, convert) if key in self.data else None
 
     def table(self, key: str) -> Table:
-        """Return the table below a key (empty where there is none)."""
+        """Return the table below a key (empty if there is none)."""
         value = self.data.get(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, f"{quote(value)} is not allowed", f"a table is: [{key}]")

@@ -1,6 +1,6 @@
-"""What a study's values may be: each function takes one TOML value or raises ValueError.
+"""Allowed values of a study: each function converts one TOML value or raises ValueError.
 
-The message says the value and what is allowed; the table adds the file and the key.
+The message has the value and what is allowed; the table adds the file and the key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 def whole(least: int) -> Convert[int]:
-    """Return what takes a whole number of at least ``least``."""
+    """Return a converter for whole numbers of at least ``least``."""
 
     def convert(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
@@ -77,7 +77,7 @@ def setting(value: object) -> str:
 
 
 def one_of(*choices: str) -> Convert[str]:
-    """Return what takes one of the given words."""
+    """Return a converter for the given words."""
 
     def convert(value: object) -> str:
         if value not in choices:
@@ -97,7 +97,7 @@ def above_zero(value: object) -> float:
 
 
 def duration_within(least: float, most: float) -> Convert[float]:
-    """Return what takes a duration from ``least`` to ``most`` seconds."""
+    """Return a converter for durations from ``least`` to ``most`` seconds."""
 
     def convert(value: object) -> float:
         seconds = parse_duration(value)
@@ -114,7 +114,7 @@ memory: Convert[int] = parse_memory
 
 
 def several(convert: Convert[T], value: object) -> tuple[T, ...]:
-    """Take one value or a list of different ones: a factor where there are several."""
+    """Take one value or a list of different values (a factor)."""
     given: Sequence[object] = value if isinstance(value, list) else [value]
     if not given:
         raise ValueError("[] is not allowed; one value or a list of values is")
@@ -122,6 +122,6 @@ def several(convert: Convert[T], value: object) -> tuple[T, ...]:
     for position, entry in enumerate(taken):
         if entry in taken[:position]:
             raise ValueError(
-                f"{quote(given[position])} is listed twice; each value once is allowed"
+                f"{quote(given[position])} is listed twice; each value is allowed once"
             )
     return taken

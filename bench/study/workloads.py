@@ -50,19 +50,21 @@ def workloads(
 ) -> list[Workload]:
     """Return the study's workloads, in its order; labels are unique."""
     base = Path(top.file).parent
-    found: dict[str, Workload] = {}
+    by_label: dict[str, Workload] = {}
     for entry in top.array("workload"):
-        entry.known(KEYS)
+        entry.only(KEYS)
         for use in _uses(entry):
-            one = _workload(entry, use, datasets, environments, _found(entry, use, base, find))
-            if one.label in found:
+            workload = _workload(
+                entry, use, datasets, environments, _manifest(entry, use, base, find)
+            )
+            if workload.label in by_label:
                 raise entry.wrong(
                     "name" if "name" in entry.data else "use",
-                    f"{quote(one.label)} is the label of two workloads",
+                    f"{quote(workload.label)} is the label of two workloads",
                     "give each a `name` of its own",
                 )
-            found[one.label] = one
-    return list(found.values())
+            by_label[workload.label] = workload
+    return list(by_label.values())
 
 
 def _uses(entry: Table) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ def _uses(entry: Table) -> tuple[str, ...]:
     return uses
 
 
-def _found(entry: Table, use: str, base: Path, find: Find) -> Manifest:
+def _manifest(entry: Table, use: str, base: Path, find: Find) -> Manifest:
     try:
         return find(use, base)
     except WorkloadError as error:
@@ -101,7 +103,7 @@ def _workload(
         manifest=manifest,
         on=_on(entry, environments),
         axes=_params(entry.table("params"), manifest),
-        datasets=tuple(_data(entry, name, manifest, datasets.get(name)) for name in names),
+        datasets=tuple(_data(name, manifest, datasets.get(name)) for name in names),
         stages=cast("StagesMode", entry.get("stages", values.one_of("fused", "staged"), "fused")),
         place=entry.place(),
     )
@@ -151,14 +153,14 @@ def _dataset_names(
             near = nearest(name, choice)
             raise entry.wrong(
                 "dataset",
-                f"{quote(name)} is no dataset of {manifest.name} or of the study",
+                f"{quote(name)} is not a dataset of {manifest.name} or of the study",
                 f"{near} allowed: {', '.join(choice) or 'none'}",
             )
     return chosen
 
 
-def _data(entry: Table, name: str, manifest: Manifest, table: Table | None) -> Data:
-    """Resolve a dataset: the study's own keys over the workload's defaults."""
+def _data(name: str, manifest: Manifest, table: Table | None) -> Data:
+    """Resolve a dataset: the study's keys override the workload's defaults."""
     if table is None:
         built_in = manifest.dataset[name]
         return Data(name, built_in.generator, built_in.role, _with_defaults(built_in, {}))
@@ -178,19 +180,19 @@ def _base(table: Table, name: str, manifest: Manifest, generator: str | None) ->
     own = manifest.dataset.get(name)
     if own is not None and generator in (None, own.generator):
         return own
-    known = manifest.generators()
+    generators = manifest.generators()
     if generator is None:
         raise table.wrong(
-            "generator", "missing", f"{manifest.name} has: {', '.join(known) or 'none'}"
+            "generator", "missing", f"{manifest.name} has: {', '.join(generators) or 'none'}"
         )
-    if generator not in known:
-        near = nearest(generator, known)
+    if generator not in generators:
+        near = nearest(generator, generators)
         raise table.wrong(
             "generator",
-            f"{quote(generator)} is no generator of {manifest.name}",
-            f"{near} allowed: {', '.join(known) or 'none'}",
+            f"{quote(generator)} is not a generator of {manifest.name}",
+            f"{near} allowed: {', '.join(generators) or 'none'}",
         )
-    return known[generator]
+    return generators[generator]
 
 
 def _accept(built_in: BuiltIn, key: str) -> values.Convert[Scalar]:

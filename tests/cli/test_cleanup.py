@@ -59,7 +59,7 @@ def test_a_living_campaign_survives_a_shell_with_another_tmpdir(
     else:
         done = benchcast("cleanup", "fake.toml", TMPDIR=str(other))
         assert (done.returncode, done.stdout) == (2, "")
-        assert "another run works on results/fake; wait for it" in done.stderr
+        assert "another run uses results/fake; wait for it" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert len(clusters()) == 1
     assert (living.poll(), len(living_sessions())) == (None, 1)
@@ -90,11 +90,11 @@ def test_another_host_s_session_is_listed_and_removed_only_when_asked(work: Path
     session["host"] = "0" * 16
     results.write_text("\n".join([json.dumps(session), *rest, ""]))
     owner = Owner(study="fake", session=session["session"], cluster="c9")
-    file = work_roots()[0] / "fake" / f"{owner.mark}.{owner.study}"
+    file = work_roots()[0] / "fake" / f"{owner.study}.{owner.tag}"
     file.parent.mkdir(exist_ok=True)
     file.touch()
     done = benchcast("cleanup")
-    assert done.stdout.startswith(f"left fake cluster {owner.mark}.fake: of another host")
+    assert done.stdout.startswith(f"left fake cluster fake.{owner.tag}: of another host")
     assert file.exists()
     assert "removed fake cluster" in benchcast("cleanup", "--other-hosts").stdout
     assert not file.exists()

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.directories import cache_root
-from bench.environments.ssh.provider import Entry, Inventory
+from bench.environments.ssh.provider import Entry, SshProvider
 from bench.hosts.agent import processes
 from bench.hosts.host import concrete
 from bench.locks import session_lock
 from bench.records.cluster import Owner
 from tests.hosts import sshd
 from tests.hosts.providers import spec
-from tests.labs.desk import Desk
+from tests.labs.study_folder import StudyFolder
 
 pytestmark = pytest.mark.alone
 OWNER = Owner(study="other", session="20260101T000000-others", cluster="c1")
@@ -67,7 +67,7 @@ def test_this_machine_s_cache_stays_while_it_may_be_another_one_s_host(work: Pat
     sent.touch()
     own = sent.with_name("a user's own")
     own.touch()
-    marked = cache_root() / "work" / OWNER.mark
+    marked = cache_root() / "work" / OWNER.tag
     marked.mkdir(parents=True)
     said = "the cache of this machine (cache)"
     kept = f"{said}: in use by 1 session: {OWNER.session}"
@@ -94,11 +94,11 @@ def server(tmp_path: Path) -> Iterator[sshd.Sshd]:
 def test_a_study_s_hosts_lose_theirs_unless_something_marked_is_there(
     work: Path, server: sshd.Sshd
 ) -> None:
-    desk = Desk(folder=work)
-    desk.quick()
+    folder = StudyFolder(folder=work)
+    folder.quick()
     settings = server.settings(hosts=["127.0.0.1"], kind="ssh", name="rack")
-    study = str(desk.write(STUDY, settings, "rack"))
-    inventory = Inventory([Entry(address=server.address())])
+    study = str(folder.write(STUDY, settings, "rack"))
+    inventory = SshProvider([Entry(address=server.address())])
     hosts = inventory.scale([], spec(), OWNER)
     concrete(hosts)[0].put(work / "rack.toml", "a.toml")
     kept = cleanup(study)
@@ -113,7 +113,7 @@ def test_a_study_s_hosts_lose_theirs_unless_something_marked_is_there(
 
 
 def test_of_a_host_s_folder_only_what_is_ours_goes(server: sshd.Sshd) -> None:
-    inventory = Inventory([Entry(address=server.address())], folder="data")
+    inventory = SshProvider([Entry(address=server.address())], folder="data")
     place = server.folder / "home" / "data" / "cache"
     digest, name = "0" * 16, "260101-000000000-00aa"
     ours = [f"files/{'0' * 64}", f"python-{digest}/bin/python", f"uv-{digest}", f"uv-{name}"]

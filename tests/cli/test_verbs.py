@@ -24,7 +24,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 def test_alone_it_lists_the_verbs_and_the_next_step(work: Path) -> None:
     alone = benchcast()
-    assert all(f"\n  {word}" in alone.stdout for word in ("begin", "measure", "look", "tidy"))
+    assert all(f"\n  {word}" in alone.stdout for word in ("start", "measure", "read", "clean up"))
     assert all(verb in alone.stdout for verb in VERBS)
     assert "next: benchcast init study.toml" in alone.stdout
     assert benchcast("init").returncode == 0
@@ -51,8 +51,8 @@ def test_from_plan_to_report(work: Path) -> None:
     done = benchcast("run", study)
     assert (done.returncode, "8 ok" in done.stdout) == (0, True)
     assert "[8/8]" in done.stderr
-    assert "nothing was left to run" in benchcast("run", study).stdout
-    assert "nothing is left to run" in benchcast("plan", study).stdout
+    assert "nothing left to run" in benchcast("run", study).stdout
+    assert "nothing left to run" in benchcast("plan", study).stdout
     shown = benchcast("report", study)
     assert shown.returncode == 0, shown.stderr
     assert "page: reports/fake/index.html" in shown.stdout
@@ -72,7 +72,7 @@ def test_plan_says_what_the_repeats_can_detect(work: Path) -> None:
     guess = detectable(4, Noise(sd=GUESS, runs=0))
     assert guess is not None
     assert f"4 repeats detect a change of {guess.change:.0%}" in plan.stdout
-    assert "noise 5.0% (a guess until the first runs)" in plan.stdout
+    assert "noise 5.0% (an assumption until the first runs)" in plan.stdout
     assert benchcast("run", study).returncode == 0
     data = json.loads(benchcast("plan", study, "--json").stdout)["data"]
     assert (len(data["cells"]), data["left"], len(data["wide"])) == (16, 0, 4)
@@ -90,9 +90,9 @@ def test_show_takes_a_unique_beginning_or_last(work: Path) -> None:
     assert last["files"] == ["rank-0.log"]
     assert run in benchcast("show", run).stdout
     several = benchcast("show", run[:4])
-    assert (several.returncode, "say more" in several.stderr) == (2, True)
+    assert (several.returncode, "give more characters" in several.stderr) == (2, True)
     none = benchcast("show", "xyz")
-    assert (none.returncode, "no run's id begins with xyz" in none.stderr) == (2, True)
+    assert (none.returncode, "no run's id starts with xyz" in none.stderr) == (2, True)
 
 
 def test_failed_cells_exit_3_and_are_listed_with_the_reason(work: Path) -> None:
@@ -100,7 +100,7 @@ def test_failed_cells_exit_3_and_are_listed_with_the_reason(work: Path) -> None:
     done = benchcast("run", study)
     assert done.returncode == 3
     assert "4 cells have no good run" in done.stderr
-    assert "the fake was told to fail" in benchcast("list", study).stdout
+    assert "the study asks for this failure" in benchcast("list", study).stdout
     assert benchcast("report", study).returncode == 0
 
 
@@ -140,4 +140,4 @@ def test_cleanup_goes_on_where_it_cannot_look(work: Path) -> None:
     file.write_text("\n".join([json.dumps(session), *rest, ""]))
     done = benchcast("cleanup")
     assert (done.returncode, "nothing was left behind" in done.stdout) == (0, True)
-    assert "not looked at: rack: " in done.stderr
+    assert "not searched: rack: " in done.stderr

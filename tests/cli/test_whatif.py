@@ -181,7 +181,7 @@ def test_what_cannot_be_replayed_says_why(runs: dict[str, Run]) -> None:
         ("two", "has no Spark event log (spark-events.zstd)"),
     ):
         refused(benchcast("whatif", runs[name].run), runs[name].run, said)
-    refused(benchcast("whatif", "xyz"), "no run's id begins with xyz")
+    refused(benchcast("whatif", "xyz"), "no run's id starts with xyz")
 
 
 @pytest.mark.parametrize("text", ["0", "1,,2", "10001"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.engines.spark.standalone import Standalone
-from bench.environments.ssh.provider import Entry, Inventory
+from bench.environments.ssh.provider import Entry, SshProvider
 from bench.records.cluster import ClusterSpec, Owner
 from bench.records.study import Shape
 from tests.hosts import sshd
@@ -48,7 +48,7 @@ def test_each_executor_runs_its_own_host_s_interpreter(tmp_path: Path) -> None:
     with sshd.running(tmp_path / "sshd") as server:
         one = server.address(name="127.0.0.1")
         two = server.address(name="127.0.0.2", python=str(other))
-        inventory = Inventory([Entry(address=one), Entry(address=two)])
+        inventory = SshProvider([Entry(address=one), Entry(address=two)])
         need = ClusterSpec(engine="spark", workers=2, worker=Shape(memory=1 << 30), driver=Shape())
         driver, *workers = inventory.scale([], need, OWNER)
         try:

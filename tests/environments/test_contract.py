@@ -79,7 +79,7 @@ KINDS = [
 ]
 
 
-class Bed:
+class ContractCase:
     """A kind, its environment and a folder to work in."""
 
     def __init__(self, kind: Kind, folder: Path) -> None:
@@ -134,7 +134,7 @@ class Bed:
 
 
 @pytest.fixture(params=KINDS)
-def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[Bed]:
+def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[ContractCase]:
     """Every kind in turn; whatever a test did, nothing is left of it."""
     kind = request.param
     with contextlib.ExitStack() as stack:
@@ -148,26 +148,28 @@ def bed(request: pytest.FixtureRequest, work: Path) -> Iterator[Bed]:
                 absent(f"the lab ({reason})", "make lab")
             place = stack.enter_context(clones.site(work))
             kind = msgspec.structs.replace(kind, settings=place.settings())
-        made = Bed(kind, work)
+        made = ContractCase(kind, work)
         yield made
         assert [left.text for left in made.left()] == []
 
 
-def test_identity_is_text_and_does_not_change(bed: Bed) -> None:
+def test_identity_is_text_and_does_not_change(bed: ContractCase) -> None:
     spec = EnvironmentSpec(name="here", kind=bed.kind.kind)
     one, other = environments.identity(spec), environments.identity(spec)
     assert dict(one) == dict(other)
     assert all(isinstance(value, str) for value in one.values())
 
 
-def test_check_finds_nothing_against_a_small_need_and_all_against_a_huge_one(bed: Bed) -> None:
+def test_check_finds_nothing_against_a_small_need_and_all_against_a_huge_one(
+    bed: ContractCase,
+) -> None:
     small = bed.place().check(bed.need(1))
     assert [finding for finding in small if finding.severity == "error"] == []
     huge = bed.place().check(bed.need(10_000, memory=1 << 40))
     assert any(finding.severity == "error" and finding.scope == "cell" for finding in huge)
 
 
-def test_runs_end_ok_before_and_after_adapting(bed: Bed) -> None:
+def test_runs_end_ok_before_and_after_adapting(bed: ContractCase) -> None:
     with bed.place().open(bed.need(1), OWNER) as cluster:
         assert bed.left()
         for workers in (1, 2):
@@ -188,7 +190,7 @@ def test_runs_end_ok_before_and_after_adapting(bed: Bed) -> None:
     cluster.close()
 
 
-def test_a_cancelled_run_is_over_and_still_collected(bed: Bed) -> None:
+def test_a_cancelled_run_is_over_and_still_collected(bed: ContractCase) -> None:
     with bed.place(bed.kind.slow or None).open(bed.need(1), OWNER) as cluster:
         running = cluster.submit(bed.job("long", 1, seconds=600.0))
         assert not running.wait(0.5)
@@ -198,7 +200,7 @@ def test_a_cancelled_run_is_over_and_still_collected(bed: Bed) -> None:
         assert running.collect(bed.out("long")).status == "failed"
 
 
-def test_what_another_session_left_is_found_by_its_mark_and_removed(bed: Bed) -> None:
+def test_what_another_session_left_is_found_by_its_mark_and_removed(bed: ContractCase) -> None:
     cluster = bed.place().open(bed.need(1), OWNER)
     try:
         assert bed.left()

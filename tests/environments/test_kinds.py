@@ -14,7 +14,7 @@ from bench import environments, study, workloads
 from bench.errors import StudyError
 from bench.records.study import EnvironmentSpec, Study
 from bench.runner.session import new_session
-from bench.settings import KindSettings, marks, setting
+from bench.settings import KindSettings, setting, setting_uses
 from tests.jobs import spec
 
 PLUGIN = """
@@ -120,7 +120,7 @@ def test_a_kind_of_another_package_is_used_like_ours(site: Path, tmp_path: Path)
         ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
         ('KIND = "other"', "AttributeError: KIND = 'other', not 'broken'"),
         ('KIND = "broken"', "has no attribute 'build'"),
-        ('KIND = "broken"\nSettings = build = dict', "its Settings are no KindSettings"),
+        ('KIND = "broken"\nSettings = build = dict', "its Settings is not a KindSettings"),
     ],
 )
 def test_a_broken_package_is_one_error_and_harms_no_other(
@@ -150,8 +150,8 @@ def test_only_this_machine_is_shared_and_an_absent_kind_shares_nothing() -> None
 
 @pytest.mark.parametrize("kind", environments.KINDS)
 def test_every_setting_says_what_it_is_for(kind: str) -> None:
-    unsaid = [path for path, mark in marks(environments.kinds()[kind]) if mark is None]
-    assert unsaid == []
+    missing = [path for path, use in setting_uses(environments.kinds()[kind]) if use is None]
+    assert missing == []
 
 
 def test_a_secret_is_in_no_record_and_what_is_not_said_is_private() -> None:
@@ -174,7 +174,7 @@ def test_a_record_holds_no_person_no_path_and_no_place_of_a_secret(
     assert "'a'" in keyed or "vc.example" in keyed
 
 
-def test_a_struct_without_marks_records_nothing() -> None:
+def test_a_struct_without_setting_uses_records_nothing() -> None:
     class Careless(KindSettings, frozen=True, kw_only=True):
         password: str = "hunter2"
         nodes: Annotated[int, setting(recorded=True)] = 1

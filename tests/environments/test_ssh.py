@@ -67,8 +67,8 @@ def need(
         ('hosts = [{ address = "a", memory = "much" }]', "is not an amount of memory"),
         ('hosts = [{ address = "a", price = "cheap" }]', '"0.42 EUR/h" is'),
         ('hosts = ["a"]\nfolder = "../elsewhere"', "folder"),
-        ('hosts = ["a"]\npatience = "0 s"', '"30 s" is'),
-        ('hosts = ["a"]\npatience = "soon"', "is not a duration"),
+        ('hosts = ["a"]\nunreachable_after = "0 s"', '"30 s" is'),
+        ('hosts = ["a"]\nunreachable_after = "soon"', "is not a duration"),
         ('hosts = [{ address = "a", prot = 22 }]', "prot"),
         ('hosts = ["a"]\nstrict_host_key_checking = false', "strict_host_key_checking"),
     ],
@@ -85,7 +85,7 @@ def test_wrong_settings_are_errors_of_the_study(wrong: str, said: str, tmp_path:
 def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -> None:
     for other, said in (
         ({"hosts": ["a", "a"]}, "listed twice"),
-        ({"driver_host": "b"}, "none of the hosts"),
+        ({"driver_host": "b"}, "is not one of the hosts"),
         ({"known_hosts": str(tmp_path / "none")}, "there is no such file"),
         ({"key": str(tmp_path / "none")}, "key = .* there is no such file"),
         ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
@@ -111,7 +111,7 @@ def test_the_passphrase_comes_from_a_file_and_is_not_shown(
     findings = closed.check(need(1))
     assert any("the key cannot be read" in finding.what for finding in findings)
     assert not any("wrong" in str(finding) for finding in findings)
-    there.inventory.close()
+    there.provider.close()
 
 
 def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
@@ -124,7 +124,7 @@ def test_check_names_what_a_host_lacks(server: sshd.Sshd) -> None:
     assert any("worker.cores = 9999: host 127.0.0.3 has" in what for what in lacking)
     (heap, *_) = there.check(need(1, engine="spark", memory=200 << 20))
     assert "leaves a heap" in heap.what
-    there.inventory.close()
+    there.provider.close()
 
 
 def test_hosts_that_do_not_answer_are_warned_of(server: sshd.Sshd) -> None:
@@ -135,7 +135,7 @@ def test_hosts_that_do_not_answer_are_warned_of(server: sshd.Sshd) -> None:
     assert (warned.severity, against.severity) == ("warning", "error")
     assert "host 127.0.0.2 cannot be reached" in warned.what
     assert against.what == "2 workers: 1 host can be used"
-    there.inventory.close()
+    there.provider.close()
 
 
 def test_no_more_hosts_are_asked_than_are_needed(
@@ -157,11 +157,11 @@ def test_no_more_hosts_are_asked_than_are_needed(
     assert asked == ["127.0.0.1"]
     there.check(need(2))
     assert asked == ["127.0.0.1", "127.0.0.2"]
-    there.inventory.ask_seconds = 0.0
+    there.provider.ask_seconds = 0.0
     findings = there.check(need(3))
     assert asked == ["127.0.0.1", "127.0.0.2"]
     assert "host 127.0.0.3 was not asked" in findings[0].what
-    there.inventory.close()
+    there.provider.close()
 
 
 def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
@@ -172,9 +172,9 @@ def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
     there = build(server.settings(hosts=[true, false]))
     cores, memory = there.check(need(2))
     assert f"the study says {machine.cores + 1} cores, the host has {machine.cores}" in cores.what
-    assert "host 127.0.0.2: the study says 1 TiB, the host has" in memory.what
+    assert "host 127.0.0.2: the study says 1 TiB of memory, the host has" in memory.what
     assert {cores.severity, memory.severity} == {"warning"}
-    there.inventory.close()
+    there.provider.close()
 
 
 def test_a_refused_cpu_limit_is_a_finding(
@@ -186,9 +186,9 @@ def test_a_refused_cpu_limit_is_a_finding(
         assert there.check(small) == []
     else:
         (finding,) = there.check(small)
-        assert str(finding).startswith(f"cpu_limit cannot be held on host 127.0.0.1: {reason}")
+        assert str(finding).startswith(f"host 127.0.0.1 cannot enforce cpu_limit: {reason}")
         assert (finding.severity, finding.scope) == ("error", "cell")
-    there.inventory.close()
+    there.provider.close()
 
 
 STUDY = """
@@ -224,7 +224,7 @@ def test_how_one_logs_in_is_no_part_of_a_cell_and_in_no_record(tmp_path: Path) -
         folder = "john"
         spares = 0
         at_once = 3
-        patience = "7 s"
+        unreachable_after = "7 s"
         """,
     )
     other = loaded(tmp_path, 'hosts = ["a", "c"]')
@@ -265,12 +265,12 @@ def test_the_driver_stands_where_it_is_told(server: sshd.Sshd) -> None:
     with pytest.raises(LaunchFailed, match="2 of 3 hosts can be used"):
         apart.open(need(3), OWNER)
     assert [left for left in apart.owned() if left.owner == OWNER] == []
-    apart.inventory.close()
+    apart.provider.close()
 
 
 def test_a_host_that_dies_in_mid_run_is_named(server: sshd.Sshd, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
-    there = build(server.settings(patience="1 s"))
+    there = build(server.settings(unreachable_after="1 s"))
     cluster = there.open(need(2), OWNER)
     job = msgspec.structs.replace(JOB, bundle={"main.py": str(tmp_path / "main.py")}, workers=2)
     running = cluster.submit(job)
@@ -292,4 +292,4 @@ def test_a_host_that_dies_in_mid_run_is_named(server: sshd.Sshd, tmp_path: Path)
     for one in left:
         one.remove()
     assert not [one for one in there.owned() if one.owner == OWNER]
-    there.inventory.close()
+    there.provider.close()

@@ -13,8 +13,8 @@ from bench.records.study import Shape
 OWNER = Owner(study="t", session="260101-000000000-00aa", cluster="c1")
 
 
-class Made:
-    """A place on a made machine."""
+class CreatedHost:
+    """A host on a created machine."""
 
     def __init__(self, address: str, made: float) -> None:
         self.address, self.provision_seconds = address, made
@@ -32,18 +32,20 @@ class Provider:
     def __init__(self) -> None:
         self.made = 0.0
 
-    def scale(self, hosts: Sequence[Made], need: ClusterSpec, owner: Owner) -> list[Made]:
+    def scale(
+        self, hosts: Sequence[CreatedHost], need: ClusterSpec, owner: Owner
+    ) -> list[CreatedHost]:
         workers = list(hosts[1:]) if need.worker.cores == 1 else []
         workers = workers[: need.workers]
         while len(workers) < need.workers:
             self.made += 1
-            workers.append(Made(f"10.0.0.{len(workers)}", self.made))
-        return [Made(workers[0].address, workers[0].provision_seconds), *workers]
+            workers.append(CreatedHost(f"10.0.0.{len(workers)}", self.made))
+        return [CreatedHost(workers[0].address, workers[0].provision_seconds), *workers]
 
-    def sources(self, hosts: Sequence[Made]) -> Sequence[Any]:
+    def sources(self, hosts: Sequence[CreatedHost]) -> Sequence[Any]:
         return []
 
-    def release(self, hosts: Sequence[Made]) -> None:
+    def release(self, hosts: Sequence[CreatedHost]) -> None:
         pass
 
     def owned(self) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from bench import environments, study, workloads
 from bench.contracts import Finding
 from bench.environments.vsphere import checks
 from bench.environments.vsphere.capacity import Survey
-from bench.environments.vsphere.client import place
+from bench.environments.vsphere.client import host_and_port
 from bench.environments.vsphere.environment import VsphereEnvironment
 from bench.environments.vsphere.properties import HostFacts
 from bench.environments.vsphere.recipe import Recipe, describe_limits
@@ -89,7 +89,7 @@ def load(folder: Path, text: str) -> Study:
         ('password = { text = "hunter2" }', "a secret is never written into a study"),
         ('ssh = { passphrase = "hunter2" }', "a secret is never written into a study"),
         ('ssh = { user = "w", pasphrase = "hunter2" }', "unknown field 'pasphrase'"),
-        ('ssh = { alias = "golden" }', "say that too"),
+        ('ssh = { alias = "golden" }', "set known_hosts too"),
         ('ssh = { user = "w", strict = false }', "strict"),
         ("verify = false", "verify: unknown key"),
         ('clone = "copied"', "clone"),
@@ -101,8 +101,8 @@ def load(folder: Path, text: str) -> Study:
         ('vcenter = "vc..example"', '"vc.example.org:443" is'),
         (f'vcenter = "{"v" * 64}.example"', '"vc.example.org:443" is'),
         ('clone = "instant"\ncustomize = "linux"', "customize is for clones that boot"),
-        ("worker = { gpus = 1 }", "gpus is said without gpu"),
-        ('worker = { gpu = "grid_a100-40c" }', "gpu is said without gpus"),
+        ("worker = { gpus = 1 }", "gpus without gpu"),
+        ('worker = { gpu = "grid_a100-40c" }', "gpu without gpus"),
         ('worker = { gpus = 0, gpu = "a" }', "a whole number from 1 on"),
         ('driver = { gpus = 1, gpu = "a" }', "gpus"),
         ('clone = "full"\nsnapshot = "base"', "snapshot is for linked clones"),
@@ -182,7 +182,7 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_cloned(
             environments.build(spec)
             continue
         with pytest.raises(
-            UnsuitableEnvironment, match=f"^{key} = .*cannot be read: .*; say where"
+            UnsuitableEnvironment, match=f"^{key} = .*cannot be read: .*; name another file"
         ):
             environments.build(spec)
 
@@ -199,14 +199,14 @@ def test_cleanup_goes_on_after_a_finished_session_on_a_vcenter(work: Path) -> No
     file.write_text("\n".join([json.dumps(session), *rest, ""]))
     done = benchcast("cleanup")
     assert (done.returncode, "nothing was left behind" in done.stdout) == (0, True)
-    assert "user and password are not said" in done.stderr
+    assert "user and password are missing" in done.stderr
 
 
 def test_a_vcenter_is_a_host_and_maybe_a_port() -> None:
-    assert place("vc.example.org") == ("vc.example.org", 443)
-    assert place("10.0.0.1:8443") == ("10.0.0.1", 8443)
-    assert place("[fd00::1]:8443") == ("[fd00::1]", 8443)
-    assert place("[fd00::1]") == ("[fd00::1]", 443)
+    assert host_and_port("vc.example.org") == ("vc.example.org", 443)
+    assert host_and_port("10.0.0.1:8443") == ("10.0.0.1", 8443)
+    assert host_and_port("[fd00::1]:8443") == ("[fd00::1]", 8443)
+    assert host_and_port("[fd00::1]") == ("[fd00::1]", 443)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_version_1_sets_quota_and_joins_both_controllers(tmp_path: Path) -> None
     (made / "cpu.stat").write_text("nr_periods 9\nnr_throttled 4\nthrottled_time 2000000000\n")
     assert group.throttled() == (4, 2.0)
     assert list(groups.everywhere()) == ["benchcast.s.c.1"]
-    assert groups.throttled_around() == 0.005
+    assert groups.throttled_by_enclosing() == 0.005
     groups.remove(group)
     assert groups.everywhere() == {}
 
@@ -80,7 +80,7 @@ def test_version_2_finds_the_delegated_ancestor(tmp_path: Path) -> None:
     (made / "cpu.stat").write_text("usage_usec 2500000\nnr_throttled 3\nthrottled_usec 100000\n")
     assert group.cpu_seconds() == 2.5
     assert group.throttled() == (3, 0.1)
-    assert groups.throttled_around() == 0.25
+    assert groups.throttled_by_enclosing() == 0.25
     group.limit(None)
     assert (made / "cpu.max").read_text() == "max 100000\n"
 
@@ -98,7 +98,7 @@ def test_groups_of_other_logins_are_found_too(tmp_path: Path) -> None:
 
 def test_reasons_why_it_cannot(tmp_path: Path) -> None:
     groups, _ = v2(tmp_path / "two", controllers="memory")
-    assert "hands on the cpu controller" in (groups.available() or "")
+    assert "delegates the cpu controller" in (groups.available() or "")
     (tmp_path / "none").mkdir()
     none = Cgroups(tmp_path / "none", tmp_path / "none" / "own")
     assert "not mounted" in (none.available() or "")
@@ -107,7 +107,7 @@ def test_reasons_why_it_cannot(tmp_path: Path) -> None:
 def test_a_group_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     groups = v1(tmp_path)
     (tmp_path / "cpu" / "benchcast.s.c.1").write_text("in the way")
-    with pytest.raises(LaunchFailed, match=r"benchcast\.s\.c\.1 could not be made"):
+    with pytest.raises(LaunchFailed, match=r"benchcast\.s\.c\.1 cannot be made"):
         groups.create("benchcast.s.c.1", 0.5)
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.environments.local.provider import LocalProvider
-from bench.environments.ssh.provider import Entry, Inventory
+from bench.environments.ssh.provider import Entry, SshProvider
 from bench.errors import LaunchFailed
 from bench.hosts.agent.cgroups import Cgroups
 from bench.hosts.child import ChildChannel
@@ -31,7 +31,7 @@ pytest.importorskip("asyncssh", reason="pip install 'benchcast[ssh]'")
 pytestmark = pytest.mark.alone
 
 OWNER = Owner(study="a study", session=f"20260101T000000-{os.getpid()}", cluster="c1")
-Provider = LocalProvider | Inventory
+Provider = LocalProvider | SshProvider
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def provider(
         made = LocalProvider(ChildChannel())
     else:
         addresses = [server.address(name=name) for name in sshd.ADDRESSES]
-        made = Inventory([Entry(address=address) for address in addresses])
+        made = SshProvider([Entry(address=address) for address in addresses])
     yield made
     left = owned(made)
     made.close()
@@ -216,7 +216,7 @@ def test_files_go_there_and_come_back(host: Host, tmp_path: Path) -> None:
     assert (tmp_path / "all" / "link").read_bytes() == source.read_bytes()
     with pytest.raises(OSError, match="No such file"):
         host.get(host.folder / "none", tmp_path / "none")
-    with pytest.raises(LaunchFailed, match="leaves the host's folder"):
+    with pytest.raises(LaunchFailed, match="is outside the host's folder"):
         host.put(source, "../../x")
     (host.folder / "file").touch()
     with pytest.raises(LaunchFailed, match=f"{host.channel.label}: x cannot be written: "):
@@ -242,7 +242,7 @@ def test_a_cpu_limit_holds_changes_and_its_group_counts_and_goes(
     if (reason := Cgroups().available()) is not None:
         pytest.skip(f"no CPU limits here: {reason}")
     host.limit(Shape())
-    assert host.throttled() is not None or Cgroups().throttled_around() is None
+    assert host.throttled() is not None or Cgroups().throttled_by_enclosing() is None
     early = host.spawn("early", ["sleep", "600"], {})
     host.limit(Shape(cpu_limit=0.2))
     assert early.poll() is None  # in the same group, whose limit was changed
@@ -252,7 +252,7 @@ def test_a_cpu_limit_holds_changes_and_its_group_counts_and_goes(
     used = host.cpu_seconds()
     assert used is not None
     assert 0.0 < used < 0.6
-    name = f"benchcast.{OWNER.mark}.{host.index}"
+    name = f"benchcast.{OWNER.tag}.{host.index}"
     assert (Cgroups().group(name).throttled() or (0, 0.0))[0] > 0
     (text,) = owned(provider)
     assert "1 process, 1 folder, 1 control group of" in text
@@ -269,7 +269,7 @@ def test_a_cpu_limit_that_cannot_be_held_is_refused(
         return NO_QUOTAS if op == "quotas" else call(op, **arguments)
 
     monkeypatch.setattr(host.channel, "call", without)
-    what = rf"cpu_limit = 0\.5 cannot be held on {host.channel.label}: {NO_QUOTAS}"
+    what = rf"{host.channel.label} cannot enforce cpu_limit = 0\.5: {NO_QUOTAS}"
     with pytest.raises(LaunchFailed, match=what):
         host.limit(Shape(cpu_limit=0.5))
     host.limit(Shape())
@@ -302,7 +302,7 @@ def test_every_machine_is_sampled_at_the_rate_that_was_asked_for(
     source.stop(tmp_path)
     provider.release(hosts)
     rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()
-    several = isinstance(provider, Inventory)  # the driver is beside worker 0
+    several = isinstance(provider, SshProvider)  # the driver is beside worker 0
     machines = {"host:driver", "host:worker-1"} if several else {"host"}
     assert {row["scope"] for row in rows} == machines | {"driver", "worker-0", "worker-1"}
     for machine in machines:

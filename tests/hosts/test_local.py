@@ -102,7 +102,7 @@ def test_a_killed_harness_leaves_what_is_found_by_its_tag_and_nothing_else(
     finally:
         provider.release(hosts)
         provider.close()
-    assert not (tmp_path / f"benchcast-{os.getuid()}" / living.mark).exists()
+    assert not (tmp_path / f"benchcast-{os.getuid()}" / living.tag).exists()
 
 
 def test_ctrl_c_lets_the_harness_stop_what_runs(

@@ -12,7 +12,6 @@ import pytest
 from bench.hosts.agent import sampler
 from bench.hosts.agent.cgroups import Cgroups
 from bench.hosts.sampling import HostSampler
-from bench.hosts.tags import owner_text
 from bench.ids import new_id
 from bench.records.cluster import Owner
 from tests.hosts.providers import local_hosts
@@ -91,7 +90,7 @@ def test_a_real_quota_is_seen(tmp_path: Path) -> None:
         source = HostSampler(hosts)
         source.start(0.2)
         busy = "import time\nwhile time.process_time() < 0.25: pass"
-        env = {"BENCHCAST_OWNER": owner_text(owner), "BENCHCAST_HOST": "1"}
+        env = {"BENCHCAST_OWNER": owner.text, "BENCHCAST_HOST": "1"}
         subprocess.run(group.enter([sys.executable, "-c", busy]), env=env, check=True)
         held = group.throttled()
         source.stop(tmp_path)

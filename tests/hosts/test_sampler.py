@@ -16,13 +16,12 @@ import pytest
 
 from bench.hosts.agent import sampler
 from bench.hosts.sampling import COLUMNS, HostSampler, write_parquet
-from bench.hosts.tags import owner_text
 from bench.records.cluster import Owner
 from bench.run_files import contention
 from tests.hosts.providers import local_hosts
 
 OWNER = Owner(study="study", session=f"session-{os.getpid()}", cluster="cluster")
-MARK = owner_text(OWNER)  # tests beside these see the same machine
+MARK = OWNER.text  # tests beside these see the same machine
 
 
 @pytest.fixture

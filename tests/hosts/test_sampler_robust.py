@@ -17,8 +17,8 @@ MARK = "study/session/cluster"
 Reader = Callable[[str], str]
 
 
-def lines(marked: sampler.Marked, samples: int) -> list[dict[str, object]]:
-    """Return what ``follow`` writes; it is told to end after so many samples, and takes a last."""
+def lines(marked: sampler.Labelled, samples: int) -> list[dict[str, object]]:
+    """Return what ``follow`` writes with a number of samples and a last one."""
     found: list[str] = []
     ended = threading.Event()
 
@@ -37,7 +37,7 @@ def test_nothing_readable_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr(os, "listdir", refuse)
-    found = lines(sampler.Marked(MARK, {"0": "driver"}), 3)
+    found = lines(sampler.Labelled(MARK, {"0": "driver"}), 3)
     monkeypatch.undo()
     assert [line["rows"] for line in found] == [[{"scope": "host"}, {"scope": "driver"}]] * 4
     raw = tmp_path / "raw"
@@ -68,7 +68,7 @@ def test_one_unreadable_file_leaves_the_others(
     hidden: str, absent: set[str], there: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sampler, "read", without(hidden))
-    rows = lines(sampler.Marked(MARK, {}), 2)[-1]["rows"]
+    rows = lines(sampler.Labelled(MARK, {}), 2)[-1]["rows"]
     assert isinstance(rows, list)
     assert absent.isdisjoint(rows[0])
     assert there <= set(rows[0])
@@ -77,8 +77,8 @@ def test_one_unreadable_file_leaves_the_others(
 
 def test_others_processes_may_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler, "read", without("/environ"))
-    marked = sampler.Marked(MARK, {"0": "driver"}, harness=(os.getpid(),))
-    marked.look(anew=True)
+    marked = sampler.Labelled(MARK, {"0": "driver"}, harness=(os.getpid(),))
+    marked.look(rescan=True)
     totals = marked.sample()
     assert totals["driver"] == {"memory_used": 0.0, "cpu_user": 0.0, "cpu_system": 0.0}
     assert totals[""]["cpu_user"] > 0  # this very process, known by its number
@@ -95,15 +95,15 @@ def test_a_process_that_vanishes_keeps_its_cpu(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sampler, "read", lambda path: files.get(path, ""))
     pids = ["7", "8", "uptime"]
     monkeypatch.setattr(sampler, "names", lambda folder: pids if folder == "/proc" else [])
-    marked = sampler.Marked(MARK, {"0": "driver"})
-    marked.look(anew=True)
+    marked = sampler.Labelled(MARK, {"0": "driver"})
+    marked.look(rescan=True)
     alive = marked.sample()["driver"]
     assert (alive["cpu_user"], alive["cpu_system"]) == (2.0, 1.0)
     assert alive["memory_used"] == 3 * os.sysconf("SC_PAGE_SIZE")
     files.clear()  # gone between the listing and the reading
     torn = marked.sample()["driver"]
     pids.remove("7")
-    marked.look(anew=False)
+    marked.look(rescan=False)
     gone = marked.sample()["driver"]
     assert torn == gone == {"memory_used": 0.0, "cpu_user": 2.0, "cpu_system": 1.0}
 

@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.labs.desk import Desk
-from tests.labs.guests import Guests, guests
+from tests.labs.clone_hosts import CloneHosts, clone_hosts
+from tests.labs.study_folder import StudyFolder
 from tests.labs.vcenter import VCenter, vcenter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site(Desk):
-    """A vCenter, the machines inside it, and a folder for studies and results."""
+class Site(StudyFolder):
+    """A vCenter, the hooks for machines inside it, and a folder for studies and results."""
 
     server: VCenter
-    inside: Guests
+    hooks: CloneHosts
 
     def settings(self, **changed: object) -> dict[str, object]:
         """What a study says of this vCenter; ``ssh_*`` changes a key of ``ssh``."""
-        ssh = {"user": "root", "key": str(self.inside.key), "python": sys.executable}
+        ssh = {"user": "root", "key": str(self.hooks.key), "python": sys.executable}
         known: dict[str, object] = {
             "vcenter": f"{self.server.address}:{self.server.port}",
             "user": self.server.user,
@@ -59,16 +59,16 @@ def site(
     place = folder / "site"
     place.mkdir()
     with (
-        guests() as inside,
+        clone_hosts() as hooks,
         vcenter(
             place,
             hosts=hosts,
-            power_on=inside.power_on,
-            power_off=inside.power_off,
+            power_on=hooks.power_on,
+            power_off=hooks.power_off,
             settings=settings,
         ) as server,
     ):
         secret = folder / "password"
         secret.touch(mode=0o600)
         secret.write_text(server.password + "\n")
-        yield Site(server=server, inside=inside, folder=folder)
+        yield Site(server=server, hooks=hooks, folder=folder)

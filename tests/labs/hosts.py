@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.labs import notes, remains
-from tests.labs.remains import ROOT, Mark, ip
+from tests.labs import lab_cleanup, unavailable
+from tests.labs.lab_cleanup import ROOT, LabTag, ip
 
 PACKAGES = {"sshd": "openssh-server", "ip": "iproute2", "tc": "iproute2", "openssl": "openssl"}
 SSHD = """\
@@ -54,12 +54,12 @@ class LabHost:
 
     @property
     def home(self) -> Path:
-        """Its HOME, which lies in the file system that all share."""
+        """Its HOME, in the file system that all share."""
         return self.folder / "home"
 
     @property
     def work(self) -> Path:
-        """Its TMPDIR and work folder: a file system of its own if the lab was told its size."""
+        """Its TMPDIR and work folder: a file system of its own if the lab has a size for it."""
         return self.folder / "work"
 
     def ssh(self, *argv: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ class LabHost:
     def kill(self) -> None:
         """Fail as a machine that loses its power: the link down, every process killed."""
         ip("-n", self.name, "link", "set", "eth0", "down")
-        remains.kill_group(self.groups)
+        lab_cleanup.kill_group(self.groups)
 
     def hang(self) -> None:
         """Stop its sshd (SIGSTOP): connections are taken by the kernel and never answered."""
@@ -108,7 +108,9 @@ class LabHost:
                 file.write(bytes(1 << 20))
 
     def _sshd(self) -> list[int]:
-        return [p for p in remains.members(self.groups) if remains.command(p).startswith("sshd")]
+        return [
+            p for p in lab_cleanup.members(self.groups) if lab_cleanup.command(p).startswith("sshd")
+        ]
 
 
 def missing() -> str | None:
@@ -118,12 +120,12 @@ def missing() -> str | None:
     absent = [name for name in ("sshd", "ip", "tc") if _which(name) is None]
     if absent:
         return f"{', '.join(absent)} not installed"
-    tried = f"{remains.PREFIX}try{secrets.token_hex(2)}"
+    tried = f"{lab_cleanup.PREFIX}try{secrets.token_hex(2)}"
     made = subprocess.run(["ip", "netns", "add", tried], capture_output=True, text=True)
     if made.returncode:
         return f"no network namespaces here: {made.stderr.strip()}"
     ip("netns", "del", tried)
-    return None if remains.controllers() else "no control groups may be made here"
+    return None if lab_cleanup.controllers() else "no control groups may be made here"
 
 
 @contextlib.contextmanager
@@ -141,12 +143,12 @@ def lab(
     ``mbit``: bandwidth of each link and direction; ``disk_mb``: size of each work folder.
     """
     limits = list(cores) if isinstance(cores, Sequence) else [cores] * count
-    mark = Mark.new()
+    tag = LabTag.new()
     try:
-        connect(mark)
+        connect(tag)
         yield [
             add(
-                mark,
+                tag,
                 number + 1,
                 cores=limits[number],
                 memory_mb=memory_mb,
@@ -156,24 +158,24 @@ def lab(
             for number in range(count)
         ]
     finally:
-        mark.remove()
+        tag.remove()
 
 
-def connect(mark: Mark) -> None:
+def connect(tag: LabTag) -> None:
     """Make a lab's bridge, the address of this machine on it, and the client's key."""
-    switch = f"{mark.name}sw"
+    switch = f"{tag.name}sw"
     ip("netns", "add", switch)
     ip("-n", switch, "link", "add", "br0", "type", "bridge")
     ip("-n", switch, "link", "set", "br0", "up")
-    ip("link", "add", f"{mark.name}c", "type", "veth", "peer", "name", "ctl", "netns", switch)
+    ip("link", "add", f"{tag.name}c", "type", "veth", "peer", "name", "ctl", "netns", switch)
     ip("-n", switch, "link", "set", "ctl", "master", "br0", "up")
-    ip("addr", "add", f"{mark.subnet}.254/24", "dev", f"{mark.name}c")
-    ip("link", "set", f"{mark.name}c", "up")
-    _keygen(mark.folder / "key")
+    ip("addr", "add", f"{tag.subnet}.254/24", "dev", f"{tag.name}c")
+    ip("link", "set", f"{tag.name}c", "up")
+    _keygen(tag.folder / "key")
 
 
 def add(
-    mark: Mark,
+    tag: LabTag,
     number: int,
     *,
     cores: float | None = None,
@@ -182,9 +184,9 @@ def add(
     disk_mb: int | None = None,
 ) -> LabHost:
     """Bring one host up (1 to 253) and wait until it listens."""
-    host = _host(mark, number, cores, memory_mb, disk_mb)
-    _join(host, f"{mark.name}sw", number, mbit)
-    _trust(mark, host)
+    host = _host(tag, number, cores, memory_mb, disk_mb)
+    _join(host, f"{tag.name}sw", number, mbit)
+    _trust(tag, host)
     _serve(host)
     return host
 
@@ -194,10 +196,10 @@ def _which(name: str) -> str | None:
 
 
 def _host(
-    mark: Mark, number: int, cores: float | None, memory_mb: int | None, disk_mb: int | None
+    tag: LabTag, number: int, cores: float | None, memory_mb: int | None, disk_mb: int | None
 ) -> LabHost:
-    name = f"{mark.name}h{number}"
-    folder = mark.folder / name
+    name = f"{tag.name}h{number}"
+    folder = tag.folder / name
     for part in ("home", "work"):
         (folder / part).mkdir(parents=True)
     if disk_mb is not None:
@@ -205,11 +207,11 @@ def _host(
         subprocess.run(["mount", "-t", "tmpfs", *size], check=True, capture_output=True)
     return LabHost(
         name=name,
-        address=f"{mark.subnet}.{number}",
+        address=f"{tag.subnet}.{number}",
         folder=folder,
-        key=mark.folder / "key",
-        known_hosts=mark.folder / "known_hosts",
-        groups=remains.make_group(name, cores, memory_mb),
+        key=tag.folder / "key",
+        known_hosts=tag.folder / "known_hosts",
+        groups=lab_cleanup.make_group(name, cores, memory_mb),
     )
 
 
@@ -236,17 +238,17 @@ def _keygen(path: Path) -> str:
     return f"{kind} {key}"
 
 
-def _trust(mark: Mark, host: LabHost) -> None:
+def _trust(tag: LabTag, host: LabHost) -> None:
     """Make the host's own key, let the client in, and add the host to known_hosts."""
     with host.known_hosts.open("a") as known:
         known.write(f"{host.address} {_keygen(host.folder / 'host_key')}\n")
-    client = (mark.folder / "key.pub").read_text()
+    client = (tag.folder / "key.pub").read_text()
     (host.folder / "authorized_keys").write_text(client)
     config = SSHD.format(address=host.address, folder=host.folder)
     (host.folder / "sshd_config").write_text(config)
 
 
-def _serve(host: LabHost, patience: float = 20.0) -> None:
+def _serve(host: LabHost, timeout: float = 20.0) -> None:
     """Start its sshd inside its control group, its name and its network; wait for its port."""
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     joins = "".join(f"echo $$ > {group}/cgroup.procs; " for group in host.groups)
@@ -262,12 +264,12 @@ def _serve(host: LabHost, patience: float = 20.0) -> None:
             stderr=log,
             start_new_session=True,
         )
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     while "listening" not in (host.folder / "sshd.log").read_text():
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"sshd: {(host.folder / 'sshd.log').read_text()[-500:]}")
         time.sleep(0.02)
-    remains.adopt(process)
+    lab_cleanup.adopt(process)
 
 
 def install() -> str | None:
@@ -298,11 +300,11 @@ def impossible() -> str | None:
 def main(argv: Sequence[str]) -> int:
     """Install, or with ``down`` remove what dead labs left."""
     if list(argv) == ["down"]:
-        for name in remains.sweep():
+        for name in lab_cleanup.sweep():
             print(f"lab: removed {name}")
         return 0
     problem = install()
-    notes.tell(notes.HOSTS, impossible())
+    unavailable.tell(unavailable.HOSTS, impossible())
     print(f"lab: without {problem}" if problem else f"lab: hosts are ready to be made ({ROOT})")
     return 0
 

@@ -71,7 +71,7 @@ def need(workers: int, *, engine: str = "tensorflow", cores: int = 1) -> Cluster
 
 
 def names(there: VsphereEnvironment) -> set[str]:
-    """The VMs and pools that carry a mark of ours."""
+    """The VMs and pools that carry a tag of ours."""
     vim = module().vim
     rows = properties.bulk(there.clones.vcenter, vim.VirtualMachine, ["name"])
     rows += properties.bulk(there.clones.vcenter, vim.ResourcePool, ["name"])
@@ -129,7 +129,7 @@ def test_spark_has_a_driver_of_its_own_and_tensorflow_none(place: Site) -> None:
 def test_a_clone_is_known_by_the_key_that_vcenter_or_the_file_tells(
     place: Site, tmp_path: Path
 ) -> None:
-    known = str(place.inside.known_hosts)
+    known = str(place.hooks.known_hosts)
     Path(known).touch()
     build(place, ssh_known_hosts=known).open(need(1), OWNER).close()
     other = tmp_path / "other"
@@ -194,7 +194,7 @@ def test_a_study_over_one_to_three_workers_keeps_its_secrets(place: Site) -> Non
     assert names(build(place)) == set()
     kept = [path for path in (place.folder / "results").rglob("*") if path.is_file()]
     texts = [path.read_bytes() for path in kept] + [out.encode(), errors.encode()]
-    for secret in (place.server.password, str(place.inside.key), str(place.server.cert)):
+    for secret in (place.server.password, str(place.hooks.key), str(place.server.cert)):
         assert not any(secret.encode() in text for text in texts)
     (session,) = read.sessions.values()
     recorded = session.study.environments[0].settings
@@ -217,9 +217,9 @@ def test_a_move_in_mid_run_is_a_mark_of_that_run(place: Site) -> None:
                 moved = True
         assert running.returncode == 0, running.communicate()[1]
     (run,) = Store(place.folder / "results" / "clones").read().runs
-    (mark,) = [one for one in run.events if one.kind == "migrated"]
-    assert mark.text.startswith("worker-1 moved from DC0_C0_H1 to another host")
-    assert run.started_at < mark.at
+    (tag,) = [one for one in run.events if one.kind == "migrated"]
+    assert tag.text.startswith("worker-1 moved from DC0_C0_H1 to another host")
+    assert run.started_at < tag.at
 
 
 def started(results: Path) -> bool:
@@ -266,7 +266,7 @@ def test_two_vcenters_of_one_study_are_two_sites(place: Site, tmp_path: Path) ->
             for name, keys in (("dc1", _flat(place)), ("dc2", _flat(other)))
         )
         entries = "".join(
-            f'[[environment]]\nuse = "{name}"\nssh = {{ user = "root", key = "{one.inside.key}",'
+            f'[[environment]]\nuse = "{name}"\nssh = {{ user = "root", key = "{one.hooks.key}",'
             f' python = "{place.settings()["ssh"]["python"]}" }}\n'  # type: ignore[index]
             f'password = {{ file = "{one.folder / "password"}" }}\n'
             for name, one in (("dc1", place), ("dc2", other))
@@ -308,7 +308,7 @@ def test_what_the_vcenter_lacks_is_found_before_anything_starts(place: Site) -> 
         ({"password": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
         ({"clone": "instant"}, "no instant clones"),
         ({"hosts": ["esx-9"]}, "has no host 'esx-9'"),
-        ({"user": None}, "user and password are not said"),
+        ({"user": None}, "user and password are missing"),
     ):
         found = build(place, **changed).check(need(1))
         (finding,) = [one for one in found if one.scope == "study"]

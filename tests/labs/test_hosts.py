@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import absent
-from tests.labs import remains
+from tests.labs import lab_cleanup
 from tests.labs.hosts import lab, missing
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
@@ -42,7 +42,7 @@ def _traces(name: str) -> dict[str, list[str]]:
         "groups": [str(p) for depth in ("*", "*/*") for p in groups.glob(depth)],
         "processes": list(commands.values()),
         "mounts": Path("/proc/mounts").read_text().splitlines(),
-        "files": os.listdir(remains.ROOT),
+        "files": os.listdir(lab_cleanup.ROOT),
     }
     return {kind: [x for x in all_ if name in x] for kind, all_ in found.items()}
 
@@ -89,7 +89,7 @@ def test_each_fault_shows_as_itself() -> None:
         one.refuse()
         assert "Permission denied" in one.ssh("true").stderr
         two.kill()
-        assert remains.members(two.groups) == []
+        assert lab_cleanup.members(two.groups) == []
         dead = two.ssh("true")
         assert dead.returncode == 255
         assert "timed out" in dead.stderr or "No route to host" in dead.stderr
@@ -121,6 +121,6 @@ def test_a_crashed_lab_is_swept_and_a_living_one_is_not() -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert _traces(name)["namespaces"]
-        assert name in remains.sweep()
+        assert name in lab_cleanup.sweep()
         assert not any(_traces(name).values())
         assert alive[0].ssh("true").returncode == 0

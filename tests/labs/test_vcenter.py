@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import absent
 from tests.labs import hosts as lab_hosts
-from tests.labs import remains
-from tests.labs.guests import guests
+from tests.labs import lab_cleanup
+from tests.labs.clone_hosts import clone_hosts
 from tests.labs.vcenter import VCenter, missing, vcenter
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
@@ -66,9 +66,9 @@ class Client:
         return template.CloneVM_Task(folder=template.parent, name=name, spec=made)
 
 
-def until(reached: Callable[[], Any], patience: float = 30.0) -> Any:
+def until(reached: Callable[[], Any], timeout: float = 30.0) -> Any:
     """Wait until something is true and return it."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     while not (value := reached()):
         assert time.monotonic() < end, "in vain"
         time.sleep(0.02)
@@ -205,15 +205,15 @@ def test_a_cloned_machine_can_be_logged_in_to(tmp_path: Path) -> None:
         absent(f"the lab's hosts ({reason})", "make lab")
     ssh = shutil.which("ssh")
     assert ssh is not None
-    before = remains.names()
+    before = lab_cleanup.names()
     with (
-        guests() as inside,
-        vcenter(tmp_path, power_on=inside.power_on, power_off=inside.power_off) as server,
+        clone_hosts() as hooks,
+        vcenter(tmp_path, power_on=hooks.power_on, power_off=hooks.power_off) as server,
     ):
         client = Client(server)
         made = result(client.clone("w0", powerOn=True))
         address = until(lambda: made.guest.ipAddress)
-        login = ["-i", str(inside.key), "-o", f"UserKnownHostsFile={inside.known_hosts}"]
+        login = ["-i", str(hooks.key), "-o", f"UserKnownHostsFile={hooks.known_hosts}"]
         login += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=3", "-F", "/dev/null"]
         argv = [ssh, *login, f"root@{address}", "uname", "-n"]
         said = subprocess.run(argv, capture_output=True, text=True, timeout=30)
@@ -222,4 +222,4 @@ def test_a_cloned_machine_can_be_logged_in_to(tmp_path: Path) -> None:
         assert subprocess.run(argv, capture_output=True, timeout=30).returncode == 255
         result(made.Destroy_Task())
         assert client.find("DC0/vm/w0") is None
-    assert remains.names() == before
+    assert lab_cleanup.names() == before

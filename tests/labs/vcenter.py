@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.directories import cache_root
-from tests.labs import notes
+from tests.labs import unavailable
 
 SOURCES = Path(__file__).resolve().parent / "vcsim"
 START_S = 60.0
@@ -218,7 +218,7 @@ def main() -> int:
     """Build it, and note where this machine has nothing to build it with."""
     problem = build()
     impossible = problem is not None and shutil.which("go") is None
-    notes.tell(notes.VCENTER, problem if impossible else None)
+    unavailable.tell(unavailable.VCENTER, problem if impossible else None)
     print(f"lab: without {problem}" if problem else f"lab: the vCenter simulator is {PROGRAM}")
     return 0
 

@@ -77,9 +77,9 @@ def test_renamed_fields_keep_their_values(sample: Results) -> None:
 
 def test_settings_of_an_environment_keep_what_is_keyed(sample: Results) -> None:
     (session,) = sample.sessions.values()
-    rack = session.study.environments[-1]
-    assert rack.settings["hosts"] == [{"address": "node1", "cores": 4}, {"address": "node2"}]
-    assert rack.keyed["hosts"] == [{"address": "node1"}, {"address": "node2"}]
+    environment = session.study.environments[-1]
+    assert environment.settings["hosts"] == [{"address": "node1", "cores": 4}, {"address": "node2"}]
+    assert environment.keyed["hosts"] == [{"address": "node1"}, {"address": "node2"}]
 
 
 def test_a_session_of_today_adds_to_a_folder_of_schema_1(tmp_path: Path, sample: Results) -> None:

@@ -45,7 +45,9 @@ class Added(Section):
     def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
         """Draw time again."""
         curves = analysis.scaling.curves
-        return [Chart(name="more", title="More", caption="c", draw=lambda: headline(curves))]
+        return [
+            Chart(name="more", title="More", caption="c", draw=lambda: headline(curves, "time (s)"))
+        ]
 
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Say something."""

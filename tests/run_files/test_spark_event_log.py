@@ -261,7 +261,7 @@ def test_what_is_not_there_or_of_another_packing_is_one_clear_line(tmp_path: Pat
 
 def test_a_newer_spark_is_read_with_a_note(tmp_path: Path) -> None:
     log = read(written(tmp_path, PLAIN.replace(b'"3.5.9"', b'"5.0.0"', 1)))
-    assert log.notes == ("logs of Spark 5.0 were not tried, only those of 3.5, 4.1, 4.3",)
+    assert log.notes == ("logs of Spark 5.0 are not tested, only those of 3.5, 4.1, 4.3",)
     assert len(log.tasks) == 22
 
 

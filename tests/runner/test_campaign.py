@@ -108,7 +108,7 @@ def test_a_failed_cell_is_data_and_the_campaign_goes_on(work: Path) -> None:
     tally, _ = campaign(study, store)
     assert (tally.ok, tally.failed, tally.unsuccessful, tally.remaining) == (4, 8, 4, 0)
     failed = [one for one in store.read().runs if one.status == "failed"]
-    assert {one.reason for one in failed} == {"the fake was told to fail"}
+    assert {one.reason for one in failed} == {"the study asks for this failure"}
     assert sorted(Counter(one.attempt for one in failed).items()) == [(1, 4), (2, 4)]
     assert all((store.folder(one.run) / "rank-0.log").is_file() for one in failed)
     assert campaign(study, store)[0].failed == 0
@@ -134,7 +134,7 @@ def test_cells_that_do_not_fit_are_skipped_and_a_study_that_does_not_is_refused(
     skipped = [one for one in store.read().runs if one.status == "skipped"]
     assert {one.reason for one in skipped} == {"2 workers are more than the capacity 1"}
     none = Store(work / "none")
-    with pytest.raises(UnsuitableEnvironment, match="more than the capacity 1; ask for fewer"):
+    with pytest.raises(UnsuitableEnvironment, match="more than the capacity 1; use fewer"):
         campaign(write(work, workers=[2, 3], more="capacity = 1"), none)
     assert not none.root.exists()
 

@@ -101,14 +101,14 @@ def test_settings_stay_where_cleanup_could_not_look(
     whole = FakeEnvironment.owned
 
     def unknown(place: FakeEnvironment) -> object:
-        _log.warning("what may be left there is not known: host b is silent")
+        _log.warning("cannot look for leftovers: host b is silent")
         return whole(place)
 
     with monkeypatch.context() as patch:
         patch.setattr(FakeEnvironment, "owned", unknown)
         done = CliRunner().invoke(app, ["cleanup", "--json"])
         (finding,) = json.loads(done.stdout)["findings"]
-        assert finding["what"] == "what may be left there is not known: host b is silent"
+        assert finding["what"] == "cannot look for leftovers: host b is silent"
         assert kept.exists()
     assert CliRunner().invoke(app, ["cleanup"]).exit_code == 0
     assert not kept.exists()

@@ -14,7 +14,8 @@ VerdictScope = Literal["within", "across"]
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Something that differs: its name and both values; ``allowed`` says that it does not matter
-    for equality, and ``note`` why (or how far apart they are)."""
+    for equality, and ``note`` why (or how far apart they are).
+    """
 
     name: str
     left: str

@@ -53,7 +53,8 @@ class Selection(msgspec.Struct, kw_only=True):
     """All runs in the order of their ids, the curves that they make, and why some do not count
     (run id -> reason). ``planned`` is the number of planned runs, None where nobody says.
 
-    ``metric`` is the headline, which ``bundles`` (by digest) declare."""
+    ``metric`` is the headline, which ``bundles`` (by digest) declare.
+    """
 
     runs: list[Run]
     lines: list[CurveRuns]
@@ -132,7 +133,8 @@ def _current(
     cells: Mapping[tuple[int, str, str], list[Run]], why_not: dict[str, str]
 ) -> list[CellRuns]:
     """Return one group a worker count: the one that ran last, with runs that died too early to
-    have a bundle digest; the others are marked in ``why_not``."""
+    have a bundle digest; the others are marked in ``why_not``.
+    """
     groups = []
     for workers in sorted({key[0] for key in cells}):
         here = {key: runs for key, runs in cells.items() if key[0] == workers}
@@ -185,7 +187,8 @@ def _name(lines: Sequence[CurveRuns]) -> None:
 
 def _tell_apart(lines: Sequence[CurveRuns]) -> None:
     """Add to equal labels the settings in which the cases differ, and a number where that is not
-    enough."""
+    enough.
+    """
     settings = [flat(line.case) for line in lines]
     names = sorted({name for one in settings for name in one})
     telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]

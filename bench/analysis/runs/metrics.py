@@ -56,17 +56,6 @@ def rule_for(metric: str, runs: Iterable[Run], bundles: Mapping[str, Bundle]) ->
     for run in runs:
         bundle = bundles.get(run.digests.bundle) if run.digests else None
         if bundle is not None and metric in bundle.metrics:
-            return declared(metric, [bundle])
-        unit = unit or next((one.unit for one in run.measurements if one.metric == metric), "")
-    return MetricRule(name=metric, unit=unit)
-
-
-def declared(metric: str, bundles: Iterable[Bundle]) -> MetricRule:
-    """Return how a metric is read as the first of these bundles that declares it does."""
-    if metric in BUILT_IN:
-        return TIME_RULE
-    for bundle in bundles:
-        if metric in bundle.metrics:
             stated = bundle.metrics[metric]
             return MetricRule(
                 name=metric,
@@ -74,7 +63,8 @@ def declared(metric: str, bundles: Iterable[Bundle]) -> MetricRule:
                 direction=stated.direction,
                 aggregate=stated.aggregate,
             )
-    return MetricRule(name=metric)
+        unit = unit or next((one.unit for one in run.measurements if one.metric == metric), "")
+    return MetricRule(name=metric, unit=unit)
 
 
 def names(runs: Iterable[Run], bundles: Mapping[str, Bundle]) -> list[str]:

@@ -20,7 +20,8 @@ from bench.records.values import Scalar
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the reader asks for: the ``level`` (0..1) of all intervals, and the names of
-    differences between compared runs that are accepted."""
+    differences between compared runs that are accepted.
+    """
 
     allow: Collection[str] = ()
     level: float = LEVEL

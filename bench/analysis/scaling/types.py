@@ -14,7 +14,8 @@ from bench.records.values import Scalar
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
     """A cell as a point of its curve; ``ideal`` is the value of perfect scaling from the first
-    point that has one, for metrics that scale with the workers; ``speedup`` above 1 is better."""
+    point that has one, for metrics that scale with the workers; ``speedup`` above 1 is better.
+    """
 
     cell: CellSummary
     ideal: float | None = None

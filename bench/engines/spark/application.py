@@ -1,8 +1,8 @@
-"""A Spark application as text: its settings, heap and command; no host is needed for it.
+"""A Spark application as text: settings, heap and command, independent of any host.
 
-Whatever submits it, a container's ``memory`` is the executor's (or driver's) whole container: the
-heap is what Spark itself would leave of it on YARN or Kubernetes. ``cores`` are the executor's task
-slots and the processors that its JVM sees.
+On every platform ``memory`` is the executor's (or driver's) whole container, and the heap is the
+part that Spark itself leaves of it on YARN or Kubernetes. ``cores`` are the executor's task slots
+and the processors that its JVM sees.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from bench.records.cluster import ClusterSpec, Job
 
 MIB = 1 << 20
 LEAST_OVERHEAD = 384 * MIB
-LEAST_HEAP = 450  # MiB: Spark refuses less
+LEAST_HEAP = 450  # MiB: Spark's minimum
 DRIVER_OPTIONS = "spark.driver.extraJavaOptions"
 EXECUTOR_OPTIONS = "spark.executor.extraJavaOptions"
-_JVM = "-XX:-UsePerfData"  # no files of it in the machine's temporary folder
+_JVM = "-XX:-UsePerfData"  # no JVM files in the machine's temporary folder
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an application writes: ``events`` (the event log's folder, a URI), ``warehouse``, and
-    ``temporary``, the driver's own folder where the machine's is not to be used."""
+    """Where an application writes: ``events`` (the event log's folder, a URI) and ``warehouse``.
+
+    ``temporary`` is the driver's temporary folder, if not the machine's.
+    """
 
     events: str
     warehouse: str
@@ -42,10 +44,10 @@ def heap(memory: int) -> int:
 def conf(
     spec: ClusterSpec, job: Job, storage: Storage, platform: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the settings: ours, the platform's, then the study's on top; JVM options are joined.
+    """Return the settings: Benchcast's, then the platform's, then the study's; JVM options join.
 
-    ``platform`` holds what depends on who starts the executors (deploy mode, executor count,
-    addresses): ``on_standalone`` is one.
+    ``platform`` holds the settings that depend on who starts the executors (deploy mode, executor
+    count, addresses), such as those of ``on_standalone``.
     """
     own = {
         "spark.app.name": f"benchcast-{job.run}",
@@ -79,7 +81,7 @@ def on_standalone(spec: ClusterSpec, address: str, temporary: str) -> dict[str, 
         "spark.driver.host": address,
         "spark.driver.bindAddress": address,
         "spark.local.dir": temporary,
-        # An executor works in a folder of its own, which "." is.
+        # "." is an executor's own working folder
         EXECUTOR_OPTIONS: _jvm(spec.worker.cores, "."),
     }
 
@@ -87,7 +89,7 @@ def on_standalone(spec: ClusterSpec, address: str, temporary: str) -> dict[str, 
 def arguments(
     master: str, settings: Mapping[str, str], entry: str, argument: str
 ) -> tuple[str, ...]:
-    """Return what ``spark-submit`` is called with."""
+    """Return the arguments of ``spark-submit``."""
     given = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
     return ("--master", master, *given, entry, argument)
 

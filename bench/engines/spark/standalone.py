@@ -18,8 +18,8 @@ from bench.engines.spark.application import heap
 from bench.errors import HostLost, LaunchFailed
 from bench.records.cluster import ClusterSpec
 
-LAUNCH_SECONDS = 180.0  # until all workers must be alive
-SETTLE_SECONDS = 15.0  # until executors of an ended application must be gone
+LAUNCH_SECONDS = 180.0  # for all workers to start
+SETTLE_SECONDS = 15.0  # for an ended application's executors to end
 TRIES = 3
 PYTHON = "benchcast-python"
 LOOK = 0.1
@@ -28,8 +28,8 @@ _MASTER = re.compile(r"Starting Spark master at (spark://\S+)")
 _WEB = re.compile(r"started at (http://[^\s,]+)")
 _WORKER = re.compile(r"Starting Spark worker (\S+):(\d+) with")
 _TAKEN = re.compile(r"BindException|Address already in use")
-_SHORT = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # daemons start sooner so
-# A script, not a link: an interpreter finds what is installed beside it by its own path.
+_SHORT = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # daemons start faster with it
+# A script, not a link: an interpreter finds its packages by its own path.
 _WRAP = """
 set -e
 mkdir -p "$0/bin"
@@ -46,15 +46,15 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
     java: Path
 
 
-class PortTaken(Exception):
-    """A daemon could not bind; another try gets other ports."""
+class PortTakenError(Exception):
+    """A daemon could not bind its port; another try uses other ports."""
 
 
 class Standalone:
-    """The daemons on the driver's and the workers' hosts; alive from construction on."""
+    """The running daemons on the driver's and the workers' hosts."""
 
     def __init__(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> None:
-        """Start all; raises LaunchFailed, with everything ended, when not exactly N come up."""
+        """Start all daemons; end them and raise LaunchFailed unless all workers start."""
         self._homes: dict[str, Home] = {}
         self._paths: dict[Path, str] = {}  # a host's folder -> its PATH
         self.driver = driver
@@ -67,7 +67,7 @@ class Standalone:
             try:
                 self._start()
                 return
-            except PortTaken as error:
+            except PortTakenError as error:
                 self.stop()
                 if number == TRIES:
                     raise LaunchFailed(f"Spark found no free port in {TRIES} tries") from error
@@ -76,7 +76,7 @@ class Standalone:
                 raise
 
     def home(self, host: Host) -> Home:
-        """Return where a host has Spark and Java (looked for once a machine)."""
+        """Return where a host has Spark and Java (searched once for each machine)."""
         if host.address not in self._homes:
             self._homes[host.address] = find_home(host)
         return self._homes[host.address]
@@ -87,7 +87,9 @@ class Standalone:
         return {
             "JAVA_HOME": str(self.home(host).java),
             "SPARK_HOME": str(self.home(host).spark),
-            "SPARK_CONF_DIR": str(host.folder / "conf"),  # none: the user's own is not ours
+            "SPARK_CONF_DIR": str(
+                host.folder / "conf"
+            ),  # empty, so that the user's own does not apply
             "SPARK_LOCAL_IP": host.address,
             "SPARK_LOCAL_HOSTNAME": host.address,
             "SPARK_NO_DAEMONIZE": "1",
@@ -101,23 +103,25 @@ class Standalone:
         }
 
     def _python(self, host: Host) -> dict[str, str]:
-        """Return what lets executors run their own host's interpreter.
+        """Return variables that make executors use their own host's interpreter.
 
-        They are told the driver's PYSPARK_PYTHON. Where the hosts' paths differ it is a name,
-        which each host's PATH finds in the host's own folder.
+        Executors get the driver's PYSPARK_PYTHON. If the hosts' paths differ, it is a name, which
+        each host's PATH finds in the host's own folder.
         """
-        if len({one.python for one in (self.driver, *self.hosts)}) == 1:
+        if len({peer.python for peer in (self.driver, *self.hosts)}) == 1:
             return {"PYSPARK_PYTHON": host.python}
         if host.folder not in self._paths:
-            code, told = host.run(["sh", "-c", _WRAP, str(host.folder), PYTHON, host.python])
+            code, output = host.run(["sh", "-c", _WRAP, str(host.folder), PYTHON, host.python])
             if code:
-                what = f"the Python of {host.address} cannot be given a name: {told.strip()}"
+                what = (
+                    f"{host.address}: the wrapper of its Python cannot be written: {output.strip()}"
+                )
                 raise LaunchFailed(what, remedy="free space there")
-            self._paths[host.folder] = told.strip()
+            self._paths[host.folder] = output.strip()
         return {"PYSPARK_PYTHON": PYTHON, "PATH": self._paths[host.folder]}
 
     def broken(self) -> str:
-        """Return which daemon has died, or an empty string; workers but one may die."""
+        """Return which daemon has died, or an empty string; one living worker is enough."""
         if self.master is None:
             return "the Spark master died"
         if gone := _gone(self.master, "the Spark master"):
@@ -132,7 +136,7 @@ class Standalone:
         return [text for text in gone if text]
 
     def settle(self) -> bool:
-        """Wait until no executor runs any more; False when one still does."""
+        """Wait until no executor runs; False if one still does at the timeout."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while not self.broken():
             state = self._state()
@@ -144,7 +148,7 @@ class Standalone:
         return True
 
     def stop(self) -> None:
-        """End all daemons and what they started; idempotent."""
+        """End all daemons and their children; idempotent."""
         started = [*self.workers, *([self.master] if self.master else [])]
         self.workers, self.master = [], None
         for process in started:
@@ -156,63 +160,63 @@ class Standalone:
         args = ["--host", host.address, "--port", "0", "--webui-port", "0"]
         command = self._command(host, "master.Master", args)
         self.master = host.spawn("master", command, self.environment(host))
-        self.url = self._said(self.master, _MASTER, "master", deadline)[1]
-        self.web = self._said(self.master, _WEB, "master", deadline)[1]
+        self.url = self._wait_for(self.master, _MASTER, "master", deadline)[1]
+        self.web = self._wait_for(self.master, _WEB, "master", deadline)[1]
         args = ["--port", "0", "--webui-port", "0", "--cores", str(self.spec.worker.cores)]
         args += ["--memory", f"{heap(self.spec.worker.memory)}m"]
         for host in self.hosts:
-            mine = [*args, "--host", host.address, "--work-dir", str(host.folder / "work")]
-            command = self._command(host, "worker.Worker", [*mine, self.url])
+            arguments = [*args, "--host", host.address, "--work-dir", str(host.folder / "work")]
+            command = self._command(host, "worker.Worker", [*arguments, self.url])
             self.workers.append(host.spawn("spark-worker", command, self.environment(host)))
         self._wait_alive(deadline)
 
-    def _said(
+    def _wait_for(
         self, process: Process, pattern: re.Pattern[str], name: str, deadline: float
     ) -> re.Match[str]:
-        """Return what a daemon's log says, once it says it."""
+        """Wait for a pattern in a daemon's log; return the match."""
         while True:
             code = process.poll()
             text = process.read().decode(errors="replace")
-            if found := pattern.search(text):
-                return found
+            if match := pattern.search(text):
+                return match
             if code is not None:
                 if _TAKEN.search(text):
-                    raise PortTaken
-                said = logs.error_in(text)
-                raise LaunchFailed(f"the Spark {name} {logs.exit_text(code)}: {said}")
+                    raise PortTakenError
+                error = logs.error_in(text)
+                raise LaunchFailed(f"the Spark {name} {logs.exit_text(code)}: {error}")
             if time.monotonic() > deadline:
                 raise LaunchFailed(f"the Spark {name} did not start in {LAUNCH_SECONDS:g} s")
             time.sleep(LOOK)
 
     def _wait_alive(self, deadline: float) -> None:
-        """Return when the workers that are alive are exactly those that were started."""
+        """Wait until exactly the started workers are alive."""
         count = len(self.workers)
-        ours = set()
+        started = set()
         for number, worker in enumerate(self.workers):
-            found = self._said(worker, _WORKER, f"worker {number} of {count}", deadline)
-            ours.add((found[1], int(found[2])))
+            match = self._wait_for(worker, _WORKER, f"worker {number} of {count}", deadline)
+            started.add((match[1], int(match[2])))
         while True:
             state = self._state()
-            known = state["workers"] if state is not None else []
-            alive = {(w["host"], int(w["port"])) for w in known if w["state"] == "ALIVE"}
-            if foreign := alive - ours:
+            workers = state["workers"] if state is not None else []
+            alive = {(w["host"], int(w["port"])) for w in workers if w["state"] == "ALIVE"}
+            if foreign := alive - started:
                 raise LaunchFailed(
                     f"{len(foreign)} workers that were not started here joined the Spark master",
                     remedy="end other Spark clusters on this machine: benchcast cleanup",
                 )
-            if alive == ours:
+            if alive == started:
                 return
             if gone := self.lost():
-                raise LaunchFailed(f"{gone[0]} before all {count} were there")
+                raise LaunchFailed(f"{gone[0]} before all {count} were alive")
             if time.monotonic() > deadline:
-                what = f"{len(alive)} of {count} Spark workers came up in {LAUNCH_SECONDS:g} s"
+                what = f"{len(alive)} of {count} Spark workers started in {LAUNCH_SECONDS:g} s"
                 raise LaunchFailed(what, remedy="start fewer workers, or free cores and memory")
             time.sleep(LOOK)
 
     def _state(self) -> dict[str, Any] | None:
-        """Return what the master says of itself; None while it does not answer."""
+        """Return the master's JSON state; None while it does not answer."""
         try:
-            answer = self.driver.ask(f"{self.web}/json/")
+            answer = self.driver.http_get(f"{self.web}/json/")
             state = json.loads(answer) if answer is not None else None
         except (HostLost, json.JSONDecodeError):
             return None
@@ -224,21 +228,21 @@ class Standalone:
 
 
 def find_home(host: Host) -> Home:
-    """Return the installed pyspark's folder, which is a whole Spark, and a Java for it."""
+    """Return the folder of the installed pyspark, which is a complete Spark, and a Java for it."""
     spark = host.package("pyspark")
     if spark is None:
         raise LaunchFailed(
             f"the Python of {host.address} has no pyspark",
             remedy="install it there: pip install pyspark",
         )
-    found = java.on(host)
-    if found is None:
+    java_home = java.on(host)
+    if java_home is None:
         raise LaunchFailed(f"no Java was found for Spark on {host.address}", remedy=java.REMEDY)
-    return Home(spark=spark, java=found)
+    return Home(spark=spark, java=java_home)
 
 
 def _gone(process: Process, name: str) -> str:
-    """Return how a daemon ended, or nothing while it lives."""
+    """Return how a daemon ended, or an empty string while it lives."""
     try:
         return f"{name} died" if process.poll() is not None else ""
     except HostLost as error:

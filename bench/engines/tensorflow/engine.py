@@ -1,7 +1,7 @@
 """TensorFlow: one process a worker, joined by TF_CONFIG; rank 0 is the chief, on worker 0.
 
-Nothing runs before a job is submitted, and the driver's host is not used. A worker's memory is
-not enforced: TensorFlow takes what it needs.
+Nothing runs before a job is submitted, and the driver's host is not used. Nothing limits a
+worker's memory: TensorFlow takes what it needs.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class TensorFlowEngine(Engine):
     has_driver = False
 
     def check(self, spec: ClusterSpec) -> Sequence[Finding]:
-        """Return whether TensorFlow is missing here."""
+        """Report a missing TensorFlow."""
         return missing(self)
 
     def launch(self, driver: Host, workers: Sequence[Host], spec: ClusterSpec) -> Cluster:
-        """Return at once: TensorFlow has no engine to start before the job."""
+        """Return a cluster at once: TensorFlow starts nothing before the job."""
         return TensorFlowCluster(workers, spec)
 
 
@@ -44,7 +44,7 @@ class TensorFlowCluster(Cluster):
     """Worker hosts on which ranks are started, one job after the other."""
 
     def __init__(self, workers: Sequence[Host], spec: ClusterSpec) -> None:
-        """Keep the hosts; ``spec.conf`` becomes the ranks' environment variables."""
+        """Use these hosts; ``spec.conf`` becomes the ranks' environment variables."""
         self.facts = Facts(phases={"launch": 0.0})
         self._spec = spec
         self._workers = list(workers)

@@ -17,17 +17,17 @@ from bench.engines.ranks import Rank, Ranks
 from bench.records.cluster import ClusterSpec, Job
 
 BIND_TRIES = 3
-BIND_SECONDS = 60.0  # a rank that could not bind says so this soon (importing takes 7 to 9 s)
+BIND_SECONDS = 60.0  # a rank reports a taken port within this time (imports take 7 to 9 s)
 _BIND = re.compile(
     r"address already in use|could not start grpc server|failed to bind|no address added", re.I
 )
 
 
 class TensorFlowExecution(Execution):
-    """The ranks of one job; ports that were taken meanwhile are replaced, at most twice."""
+    """The ranks of one job; it restarts them at most twice if a port is taken."""
 
     def __init__(self, workers: Sequence[Host], spec: ClusterSpec, job: Job) -> None:
-        """Bring the bundle to every worker and start the ranks."""
+        """Copy the bundle to every worker and start the ranks."""
         self._workers = list(workers)
         self._spec = spec
         self._job = job
@@ -56,7 +56,7 @@ class TensorFlowExecution(Execution):
         self._ranks.cancel()
 
     def collect(self, folder: Path) -> Outcome:
-        """Bring the logs by rank, the chief's artefacts and each host's figures."""
+        """Copy the ranks' logs and the chief's artefacts, and read the hosts' figures."""
         missing: list[str] = []
         fetched: dict[int, Path] = {}
         for number, rank in enumerate(self._ranks.ranks):
@@ -109,7 +109,7 @@ class TensorFlowExecution(Execution):
         return Rank(host=host, process=host.spawn(name, argv, env))
 
     def _could_not_bind(self) -> bool:
-        """Whether the ranks should be started again on other ports."""
+        """Return whether to restart the ranks on other ports."""
         ranks = self._ranks
         if ranks.failed is None or ranks.cancelled or self._tries >= BIND_TRIES:
             return False

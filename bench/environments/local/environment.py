@@ -38,7 +38,7 @@ class LocalEnvironment(HostEnvironment):
     kind = KIND
 
     def __init__(self) -> None:
-        """Use this machine as it is."""
+        """Use this machine's hosts for both engines."""
         super().__init__(LocalProvider(), ENGINES)
 
 

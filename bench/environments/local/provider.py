@@ -1,8 +1,8 @@
 """This machine as a provider of hosts: each host a tagged folder, optionally a control group.
 
-All that a host's processes write is in ``<temporary folder>/benchcast-<uid>/<tag>/<index>/``.
+A host's processes write into ``<temporary folder>/benchcast-<uid>/<tag>/<index>/`` only.
 Every process carries its owner in its environment, so that the next session finds and removes
-what a killed harness leaves.
+the processes of a killed harness.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ class LocalProvider:
     """Hands out parts of this machine."""
 
     def __init__(self, channel: AgentChannel | None = None) -> None:
-        """Reach this machine by ``channel``: an agent of its own, unless another is given."""
+        """Use ``channel`` to this machine; by default it starts an agent of its own."""
         self._channel = channel or ChildChannel()
-        self._indices: dict[str, itertools.count[int]] = {}  # never one twice: files may stay
+        self._indices: dict[str, itertools.count[int]] = {}  # never reused: files may stay
 
     def scale(
         self, hosts: Sequence[contracts.Host], spec: ClusterSpec, owner: Owner
     ) -> list[contracts.Host]:
-        """Return a driver and the workers: of ``hosts`` as many as are needed, and new ones."""
-        kept = concrete(hosts[: spec.workers + 1])
+        """Return a driver and the workers: hosts that it already has, and new ones."""
+        keeping = concrete(hosts[: spec.workers + 1])
         self.release(hosts[spec.workers + 1 :])
         fresh: list[Host] = []
         try:
             self._channel.connect()
-            indices = self._indices.setdefault(owner.mark, itertools.count())
-            while len(kept) + len(fresh) < spec.workers + 1:
+            indices = self._indices.setdefault(owner.tag, itertools.count())
+            while len(keeping) + len(fresh) < spec.workers + 1:
                 address, folders = self._channel.peer, self._workspace()
                 fresh.append(Host(self._channel, folders, address, owner, next(indices)))
                 fresh[-1].create()
         except BaseException:
             self.release(fresh)
             raise
-        return [*kept, *fresh]
+        return [*keeping, *fresh]
 
     def release(self, hosts: Sequence[contracts.Host]) -> None:
-        """End what runs on the hosts and remove them; the last one takes the tagged folder."""
+        """End the hosts' processes and remove their folders; the last host removes the owner's."""
         release(hosts)
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List what carries an owner's tag on this machine: one entry an owner, living ones too."""
+        """List what carries an owner's tag on this machine, of dead and living owners."""
         return owned.find(self._channel, work_roots(), set())
 
     def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:

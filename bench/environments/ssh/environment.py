@@ -1,6 +1,6 @@
-"""Hosts that one owns, reached by SSH: a list of machines.
+"""A list of the user's own machines, reached by SSH.
 
-The engine is put in place there by uv, unless the study names an interpreter that has it.
+uv installs the engine on them, unless the study names an interpreter that has it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from bench.contracts import THIS_MACHINE, Cache, Environment, Finding
 from bench.engines import ENGINES
 from bench.environments.host_environment import GIB, HostEnvironment
-from bench.environments.ssh.provider import Entry, Inventory
+from bench.environments.ssh.provider import Entry, SshProvider
 from bench.environments.ssh.settings import HostSpec, Settings
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.hosts.login import Address, key_file, known_hosts, need_asyncssh
@@ -25,128 +25,134 @@ from bench.units import format_memory, parse_duration, parse_memory
 
 KIND = "ssh"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-MEMORY_SHARE = 0.9  # of the memory that is said: the kernel keeps some of it for itself
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+MEMORY_SHARE = 0.9  # of the nominal memory: the kernel reserves some of it
 Reasons = Callable[[Sequence[str]], Mapping[str, str | None]]
 
 
 class SshEnvironment(HostEnvironment):
-    """Spark and TensorFlow on machines of an inventory."""
+    """Spark and TensorFlow on SSH hosts."""
 
     kind = KIND
 
-    def __init__(self, inventory: Inventory, settings: Settings) -> None:
-        """Keep both; nothing is connected yet."""
-        super().__init__(inventory, ENGINES)
-        self.inventory = inventory
-        self._said = {host.address: host for host in settings.table()}
-        self._apart = settings.driver_host is not None
+    def __init__(self, provider: SshProvider, settings: Settings) -> None:
+        """Prepare the environment; it connects when it is first asked."""
+        super().__init__(provider, ENGINES)
+        self.provider: SshProvider = provider
+        self._entries = {host.address: host for host in settings.table()}
+        self._driver_apart = settings.driver_host is not None
         self._reasons: dict[tuple[str, str], str | None] = {}
 
-    def machines(self, need: ClusterSpec) -> int:
+    def machines(self, spec: ClusterSpec) -> int:
         """Return the workers' machines, and the driver's where it has one of its own."""
-        return need.workers + self._apart
+        return spec.workers + self._driver_apart
 
     def machines_used(self) -> frozenset[str]:
         """Return the hosts by address; an address of loopback is this machine."""
-        return frozenset(THIS_MACHINE if name in LOOPBACK else name for name in self._said)
+        return frozenset(THIS_MACHINE if name in LOOPBACK else name for name in self._entries)
 
-    def creates(self, need: ClusterSpec) -> str:
-        """Say how many hosts are used and what is put on them."""
-        hosts = f"up to {self.machines(need)} of {plural(len(self._said), 'host')}"
-        built = any(self.inventory.builds(name) for name in self._said)
+    def creates(self, spec: ClusterSpec) -> str:
+        """Describe how many hosts are used and what is installed on them."""
+        hosts = f"up to {self.machines(spec)} of {plural(len(self._entries), 'host')}"
+        built = any(self.provider.builds(name) for name in self._entries)
         what = "a Python environment on each, once; " if built else ""
         return f"{what}processes and folders on {hosts}, one cluster at a time"
 
     def caches(self) -> Iterable[Cache]:
         """Return the hosts' caches."""
-        return self.inventory.caches()
+        return self.provider.caches()
 
-    def check(self, need: ClusterSpec) -> Sequence[Finding]:
-        """Say what the hosts lack: their number, memory, the engine; which do not answer.
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
+        """Report too few hosts, those that do not answer, and those without memory or engine.
 
-        No more hosts are asked than the need takes.
+        It asks no more hosts than the cluster needs.
         """
-        if need.engine not in self.engines:
-            return super().check(need)
-        if need.workers > self.inventory.capacity:
-            what = f"{plural(need.workers, 'worker')}: there are {self.inventory.capacity} hosts"
-            return [_against(what, "list more hosts, or ask for fewer workers")]
-        findings = list(self.engines[need.engine].fits(need))
-        wanted = need.workers + self._apart
-        answers, unbuilt = self._ask(need)
-        usable = {name: told for name, told in answers.items() if isinstance(told, Machine)}
-        for told in answers.values():
-            if isinstance(told, LaunchFailed):
-                findings.append(_note(told.what, told.remedy))
+        if spec.engine not in self.engines:
+            return super().check(spec)
+        if spec.workers > self.provider.capacity:
+            what = f"{plural(spec.workers, 'worker')}: there are {self.provider.capacity} hosts"
+            return [_error(what, "list more hosts, or ask for fewer workers")]
+        findings = list(self.engines[spec.engine].fits(spec))
+        wanted = spec.workers + self._driver_apart
+        answers, unbuilt = self._ask(spec)
+        usable = {name: answer for name, answer in answers.items() if isinstance(answer, Machine)}
+        failures = [answer for answer in answers.values() if isinstance(answer, LaunchFailed)]
+        findings += [_warning(failure.what, failure.remedy) for failure in failures]
         few = len(usable) - len(unbuilt) < wanted
         for name, reason in unbuilt.items():
-            what = f"host {name}: no Python environment for {need.engine}: {reason}"
-            say = _against if few else _note
-            findings.append(say(what, "say python = an interpreter that has the engine"))
+            what = f"host {name}: no Python environment for {spec.engine}: {reason}"
+            finding = _error if few else _warning
+            findings.append(finding(what, "set python = an interpreter that has the engine"))
             del usable[name]
         for name, machine in usable.items():
-            findings += [*self._differs(name, machine), *_too_small(name, machine, need)]
+            findings += [*self._differs(name, machine), *_too_small(name, machine, spec)]
         if few:
             hosts = plural(len(usable), "host")
-            what = f"{plural(need.workers, 'worker')}: {hosts} can be used"
-            findings.append(_against(what, "see why the others cannot"))
-        return [*findings, *self._software(list(usable), need)]
+            what = f"{plural(spec.workers, 'worker')}: {hosts} can be used"
+            findings.append(_error(what, "see the reasons of the others"))
+        return [*findings, *self._software(list(usable), spec)]
 
-    def _ask(self, need: ClusterSpec) -> tuple[Mapping[str, Answer], dict[str, str]]:
-        """Ask as many hosts as the need takes, and others for those that cannot be equipped.
+    def _ask(self, spec: ClusterSpec) -> tuple[Mapping[str, Answer], dict[str, str]]:
+        """Ask as many hosts as the cluster needs, and others for those without the engine.
 
-        Returns the answers, and why an environment cannot be built where it cannot.
+        Returns the answers, and by host why no Python environment can be built.
         """
         unbuilt: dict[str, str] = {}
         while True:
-            answers = self.inventory.ask(need.workers + len(unbuilt))
-            names = [name for name, told in answers.items() if isinstance(told, Machine)]
-            building = [name for name in names if self.inventory.builds(name)]
-            engine = self.engines[need.engine]
+            answers = self.provider.ask(spec.workers + len(unbuilt))
+            names = [name for name, answer in answers.items() if isinstance(answer, Machine)]
+            building = [name for name in names if self.provider.builds(name)]
+            engine = self.engines[spec.engine]
             self._learn(
-                engine.name, building, functools.partial(self.inventory.unbuilt, engine=engine)
+                engine.name,
+                building,
+                functools.partial(self.provider.why_not_installable, engine=engine),
             )
-            reasons = {name: self._reasons[need.engine, name] for name in building}
+            reasons = {name: self._reasons[spec.engine, name] for name in building}
             more = {name: why for name, why in reasons.items() if why is not None}
             if len(more) == len(unbuilt):
                 return answers, more
             unbuilt = more
 
     def _differs(self, name: str, machine: Machine) -> list[Finding]:
-        """Say where the machine is not what the study takes it for."""
-        said = self._said[name]
+        """Report where the machine differs from the study's host entry."""
+        expected = self._entries[name]
         findings = []
-        if said.cores is not None and said.cores != machine.cores:
-            what = f"host {name}: the study says {said.cores} cores, the host has {machine.cores}"
-            findings.append(_note(what, "the host's value is used"))
-        memory = None if said.memory is None else parse_memory(said.memory)
+        if expected.cores is not None and expected.cores != machine.cores:
+            what = (
+                f"host {name}: the study says {expected.cores} cores, the host has {machine.cores}"
+            )
+            findings.append(_warning(what, "the host's value is used"))
+        memory = None if expected.memory is None else parse_memory(expected.memory)
         if memory is not None and not memory * MEMORY_SHARE <= machine.memory <= memory:
-            what = f"host {name}: the study says {said.memory}, the host has "
+            what = f"host {name}: the study says {expected.memory} of memory, the host has "
             what += format_memory(machine.memory)
-            findings.append(_note(what, "the host's value is used"))
+            findings.append(_warning(what, "the host's value is used"))
         return findings
 
-    def _software(self, names: Sequence[str], need: ClusterSpec) -> list[Finding]:
-        """Say where the engine or the right to limit CPU time is missing."""
-        package = self.engines[need.engine].package
+    def _software(self, names: Sequence[str], spec: ClusterSpec) -> list[Finding]:
+        """Report hosts without the engine, or without the right to limit CPU time."""
+        package = self.engines[spec.engine].package
         findings = []
         for name in names:
-            built = self.inventory.builds(name)
-            if not built and self.inventory.package(name, package) is None:
+            built = self.provider.builds(name)
+            if not built and self.provider.package(name, package) is None:
                 what = f"host {name}: its Python has no {package}"
-                findings.append(_against(what, "install it there, or leave python to be built"))
-        limits = {need.worker.cpu_limit, need.driver.cpu_limit} - {None}
+                findings.append(
+                    _error(what, "install it there, or drop python: uv then builds an environment")
+                )
+        limits = {spec.worker.cpu_limit, spec.driver.cpu_limit} - {None}
         if limits:
-            self._learn("cpu_limit", names, self.inventory.unlimited)
+            self._learn("cpu_limit", names, self.provider.why_no_cpu_limits)
             for name in names:
                 if (reason := self._reasons["cpu_limit", name]) is not None:
-                    what = f"cpu_limit cannot be held on host {name}: {reason}"
+                    what = f"host {name} cannot enforce cpu_limit: {reason}"
                     remedy = "drop cpu_limit, or log in as a user who may write control groups"
-                    findings.append(_against(what, remedy))
+                    findings.append(_error(what, remedy))
         return findings
 
     def _learn(self, what: str, names: Sequence[str], ask: Reasons) -> None:
-        """Ask machines once what stands against something on them."""
+        """Ask each machine once for its reasons against ``what``."""
         fresh = [name for name in names if (what, name) not in self._reasons]
         self._reasons |= {(what, name): why for name, why in ask(fresh).items()}
 
@@ -162,51 +168,51 @@ def build(spec: EnvironmentSpec) -> Environment:
             raise UnsuitableEnvironment(f"environment {spec.name!r}: host {name} is listed twice")
     if settings.driver_host is not None and settings.driver_host not in names:
         raise UnsuitableEnvironment(
-            f"environment {spec.name!r}: driver_host = {settings.driver_host!r} is none of the"
+            f"environment {spec.name!r}: driver_host = {settings.driver_host!r} is not one of the"
             f" hosts: {', '.join(names)}"
         )
-    inventory = Inventory(
+    provider = SshProvider(
         entries,
         driver=settings.driver_host,
         spares=settings.spares,
         at_once=settings.at_once,
         folder=settings.folder,
     )
-    return SshEnvironment(inventory, settings)
+    return SshEnvironment(provider, settings)
 
 
-def _entry(one: HostSpec, settings: Settings) -> Entry:
-    python = one.python or settings.python
-    key = one.key or settings.key
+def _entry(host: HostSpec, settings: Settings) -> Entry:
+    python = host.python or settings.python
+    key = host.key or settings.key
     secret = settings.passphrase
     address = Address(
-        name=one.address,
-        port=one.port or settings.port,
-        user=one.user or settings.user,
+        name=host.address,
+        port=host.port or settings.port,
+        user=host.user or settings.user,
         key=None if key is None else key_file(key),
         known_hosts=known_hosts(settings.known_hosts),
         python=python or "python3",
         passphrase=None if secret is None else read(secret, "passphrase"),
-        unreachable_after=parse_duration(settings.patience),
+        unreachable_after=parse_duration(settings.unreachable_after),
     )
-    return Entry(address=address, internal=one.internal, build=python is None)
+    return Entry(address=address, internal=host.internal, build=python is None)
 
 
-def _too_small(name: str, machine: Machine, need: ClusterSpec) -> list[Finding]:
+def _too_small(name: str, machine: Machine, spec: ClusterSpec) -> list[Finding]:
     findings = []
-    if need.worker.memory > machine.memory:
-        asked, there = need.worker.memory / GIB, machine.memory / GIB
-        what = f"worker.memory = {asked:.1f} GiB: host {name} has {there:.1f} GiB"
-        findings.append(_against(what, "ask for less memory"))
-    if need.worker.cores > machine.cores:
-        what = f"worker.cores = {need.worker.cores}: host {name} has {machine.cores}"
-        findings.append(_against(what, "ask for fewer cores"))
+    if spec.worker.memory > machine.memory:
+        asked, available = spec.worker.memory / GIB, machine.memory / GIB
+        what = f"worker.memory = {asked:.1f} GiB: host {name} has {available:.1f} GiB"
+        findings.append(_error(what, "ask for less memory"))
+    if spec.worker.cores > machine.cores:
+        what = f"worker.cores = {spec.worker.cores}: host {name} has {machine.cores}"
+        findings.append(_error(what, "ask for fewer cores"))
     return findings
 
 
-def _note(what: str, remedy: str) -> Finding:
+def _warning(what: str, remedy: str) -> Finding:
     return Finding(severity="warning", scope="study", what=what, remedy=remedy)
 
 
-def _against(what: str, remedy: str) -> Finding:
+def _error(what: str, remedy: str) -> Finding:
     return Finding(severity="error", scope="cell", what=what, remedy=remedy)

@@ -1,7 +1,7 @@
-"""Machines that are reached by SSH as a provider of hosts: the inventory of a study.
+"""Hosts on the study's machines, reached by SSH.
 
-Each worker has a machine of its own; the driver is on ``driver`` where that is given, else beside
-worker 0. All that is written is in ``work/<tag>/<index>/`` of the folder over there.
+Each worker has a machine of its own; the driver is on ``driver`` if given, else beside worker 0.
+Processes write into ``work/<tag>/<index>/`` of the folder on the host only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _log = logging.getLogger(__name__)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine of the inventory; ``internal`` is where the other hosts find it, if elsewhere.
+    """One machine; ``internal`` is its address for the other hosts, if another one.
 
-    With ``build`` the engines' Python environments are built there.
+    With ``build``, uv builds the engines' Python environments on it.
     """
 
     address: Address
@@ -44,8 +44,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     build: bool = False
 
 
-class Inventory:
-    """Hands out hosts of a list of machines, in its order; keeps a connection to each."""
+class SshProvider:
+    """Provides hosts on a list of machines, in its order; keeps a connection to each."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class Inventory:
         least_free: int = workspace.LEAST_FREE,
         ask_seconds: float = 30.0,
     ) -> None:
-        """``spares`` machines may fail and be replaced; ``at_once`` are prepared in parallel.
+        """Allow ``spares`` failed machines; prepare ``at_once`` machines in parallel.
 
-        Before anything is started, no more machines are asked after ``ask_seconds``.
+        ``check`` asks no further machines after ``ask_seconds``.
         """
         self.ask_seconds = ask_seconds
         self._entries = {entry.address.name: entry for entry in entries}
@@ -70,20 +70,20 @@ class Inventory:
         self._at_once = at_once
         self._folder = folder
         self._least_free = least_free
-        self._answers: dict[str, Answer] = {}  # of those that were asked before anything started
+        self._answers: dict[str, Answer] = {}  # to ``ask``, before any cluster starts
         self._asking = 0.0  # seconds so far
-        self._indices: dict[str, itertools.count[int]] = {}  # never one twice: files may stay
+        self._indices: dict[str, itertools.count[int]] = {}  # never reused: files may stay
 
     @property
     def capacity(self) -> int:
-        """How many workers there can be at most."""
+        """The largest possible number of workers."""
         return len(self._candidates())
 
     def ask(self, workers: int) -> dict[str, Answer]:
-        """Return facts of machines for so many workers and the driver, or why one cannot be used.
+        """Return, for enough machines for the workers and the driver, facts or the error.
 
-        Machines are asked in the inventory's order, each once, and no more than are needed; after
-        ``ask_seconds`` no others are.
+        It asks machines in their order, each once, and no more than are needed; after
+        ``ask_seconds`` it asks no others.
         """
         wanted = [] if self._driver is None else [self._driver]
         rest = self._candidates()
@@ -96,23 +96,25 @@ class Inventory:
         return {name: self._answers[name] for name in wanted}
 
     def builds(self, name: str) -> bool:
-        """Return whether the engines' Python environments are built on a machine."""
+        """Return whether uv builds the engines' Python environments on a machine."""
         return self._entries[name].build
 
-    def unbuilt(self, names: Sequence[str], engine: Engine) -> dict[str, str | None]:
-        """Return why an engine's environment cannot be built on machines that were asked."""
+    def why_not_installable(self, names: Sequence[str], engine: Engine) -> dict[str, str | None]:
+        """Return by machine why an engine cannot be installed; None if it can."""
 
-        def lacking(name: str) -> str | None:
+        def reason(name: str) -> str | None:
             channel = self.channels[name]
             try:
-                return python_env.lacking(channel, self._workspace(channel).cache, engine)
+                return python_env.why_not_installable(
+                    channel, self._workspace(channel).cache, engine
+                )
             except LaunchFailed as error:
                 return error.what
 
-        return self._each(lacking, names)
+        return self._each(reason, names)
 
-    def unlimited(self, names: Sequence[str]) -> dict[str, str | None]:
-        """Return why CPU limits cannot be held on machines that were asked, None where they can."""
+    def why_no_cpu_limits(self, names: Sequence[str]) -> dict[str, str | None]:
+        """Return by machine why it cannot enforce CPU limits, None if it can."""
 
         def reason(name: str) -> str | None:
             try:
@@ -130,66 +132,66 @@ class Inventory:
             return dict(zip(names, pool.map(look, names), strict=True))
 
     def package(self, name: str, package: str) -> str | None:
-        """Return the folder of a package that the Python of a machine that was asked has."""
-        found: str | None = self.channels[name].call("package", name=package)
-        return found
+        """Return the folder of a package that the machine's Python has, or None."""
+        folder: str | None = self.channels[name].call("package", name=package)
+        return folder
 
     def scale(
         self, hosts: Sequence[contracts.Host], spec: ClusterSpec, owner: Owner
     ) -> list[contracts.Host]:
-        """Return a driver and the workers on prepared machines: of ``hosts`` the first, and new.
+        """Return a driver and the workers on prepared machines: present hosts, and new ones.
 
-        Raises LaunchFailed that names the machines that failed; nothing new is left then.
+        LaunchFailed names the machines that failed; the new hosts are then removed.
         """
-        kept = concrete(hosts)[: spec.workers + 1]
+        keeping = concrete(hosts)[: spec.workers + 1]
         self.release(hosts[spec.workers + 1 :])
-        working = {host.name for host in kept[1:]}
-        lacking = spec.workers - len(kept[1:])
-        if not lacking and kept:
-            return list(kept)
+        working = {host.name for host in keeping[1:]}
+        lacking = spec.workers - len(keeping[1:])
+        if not lacking and keeping:
+            return list(keeping)
         machines = self._machines(lacking, working)
-        beside = kept[1].name if kept[1:] else machines[0]
-        names = [] if kept else [self._driver_machine(beside)]
-        return [*kept, *self._create([*names, *machines], owner)]
+        beside = keeping[1].name if keeping[1:] else machines[0]
+        names = [] if keeping else [self._driver_machine(beside)]
+        return [*keeping, *self._create([*names, *machines], owner)]
 
     def install_engine(
         self, hosts: Sequence[contracts.Host], engine: Engine
     ) -> list[contracts.Host]:
-        """Put an engine's Python environment in place where it is to be built, once a digest.
+        """Build an engine's Python environment on the hosts that have ``build``.
 
-        Returns the hosts, spares in the place of those where it cannot be built. LaunchFailed
-        names these where there are too few spares.
+        Returns the hosts, with spares instead of those where the build fails. LaunchFailed names
+        them if there are too few spares.
         """
-        held = concrete(hosts)
+        present = concrete(hosts)
         failures: dict[str, LaunchFailed] = {}
         fresh: list[Host] = []
         try:
             while True:
-                building = [host for host in held if self._entries[host.name].build]
+                building = [host for host in present if self._entries[host.name].build]
                 failed = python_env.install_engine(building, engine, self._at_once)
                 if not failed:
-                    return list(held)
+                    return list(present)
                 failures |= failed
-                held = self._replaced(held, failures, fresh)
+                present = self._replaced(present, failures, fresh)
         except BaseException:
             self.release(fresh)
             raise
 
     def _replaced(
-        self, held: Sequence[Host], failures: Mapping[str, LaunchFailed], fresh: list[Host]
+        self, present: Sequence[Host], failures: Mapping[str, LaunchFailed], fresh: list[Host]
     ) -> list[Host]:
-        """Release the hosts on machines that failed; return them all, with new ones (``fresh``)."""
-        driver, *workers = held
+        """Replace the hosts on failed machines; return all hosts and add new ones to ``fresh``."""
+        driver, *workers = present
         if self._driver is not None and self._driver in failures:
             raise failures[self._driver]
-        doomed = [host for host in held if host.name in failures]
+        doomed = [host for host in present if host.name in failures]
         working = {host.name for host in workers}
         lost = sum(host in doomed for host in workers or [driver])
         machines = self._machines(lost, working | set(failures), failures.values())
         self.release(doomed)
-        made = self._create(machines, driver.owner)
-        fresh += made
-        added = iter(made)
+        created = self._create(machines, driver.owner)
+        fresh += created
+        added = iter(created)
         workers = [next(added) if host in doomed else host for host in workers]
         if driver in doomed and not workers:
             driver = next(added)
@@ -199,51 +201,51 @@ class Inventory:
         return [driver, *workers]
 
     def _create(self, names: Sequence[str], owner: Owner) -> list[Host]:
-        """Make hosts on prepared machines, all or none."""
-        indices = self._indices.setdefault(owner.mark, itertools.count())
-        made: list[Host] = []
+        """Create hosts on prepared machines, all or none."""
+        indices = self._indices.setdefault(owner.tag, itertools.count())
+        created: list[Host] = []
         try:
             for name in names:
                 channel = self.channels[name]
                 address = self._entries[name].internal or channel.peer
                 folders = self._workspace(channel)
-                made.append(Host(channel, folders, address, owner, next(indices)))
-                made[-1].create()
+                created.append(Host(channel, folders, address, owner, next(indices)))
+                created[-1].create()
         except BaseException:
-            self.release(made)
+            self.release(created)
             raise
-        return made
+        return created
 
     def release(self, hosts: Sequence[contracts.Host]) -> None:
-        """End what runs on the hosts and remove it; a lost machine keeps it, tagged."""
+        """End the hosts' processes and remove their folders; a lost machine keeps them, tagged."""
         tagged.release(hosts)
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List what carries an owner's tag on machines that answer; the others are warned of."""
+        """List what carries an owner's tag on machines that answer; log the others."""
         seen: set[str] = set()
         return self._everywhere(lambda channel, folders: owned.find(channel, [folders.work], seen))
 
     def caches(self) -> Iterable[Cache]:
-        """List the caches that hold something on the machines that answer."""
+        """List the caches that are not empty, on machines that answer."""
 
-        def one(channel: SshChannel, folders: Workspace) -> list[HostCache]:
+        def cache_of(channel: SshChannel, folders: Workspace) -> list[HostCache]:
             cache = HostCache(channel, folders)
-            return [cache] if cache.found else []
+            return [cache] if cache.entries else []
 
-        return self._everywhere(one)
+        return self._everywhere(cache_of)
 
     def _everywhere(self, look: Callable[[SshChannel, Workspace], Iterable[_T]]) -> list[_T]:
-        """Look at this user's folders on each machine that answers; the others are warned of."""
-        found: list[_T] = []
+        """Look at this user's folders on each machine that answers; log the others."""
+        results: list[_T] = []
         channels = list(self.channels.values())
         for channel, answer in zip(channels, workspace.ask(channels, self._at_once), strict=True):
             try:
                 if isinstance(answer, LaunchFailed):
                     raise answer
-                found += look(channel, self._workspace(channel))
+                results += look(channel, self._workspace(channel))
             except LaunchFailed as error:
-                _log.warning("what may be left there is not known: %s", error)
-        return found
+                _log.warning("cannot look for leftovers: %s", error)
+        return results
 
     def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:
         """Return the samplers over all machines; the first host is the driver."""
@@ -261,7 +263,7 @@ class Inventory:
         return [name for name in self._entries if name != self._driver]
 
     def _driver_machine(self, beside: str) -> str:
-        """Return the driver's own machine, prepared, or the worker's that it is ``beside``."""
+        """Return the driver's own machine, prepared, or the worker's machine ``beside``."""
         if self._driver is None:
             return beside
         (failure,) = self._prepare([self._driver])
@@ -272,7 +274,7 @@ class Inventory:
     def _machines(
         self, count: int, working: set[str], failed: Iterable[LaunchFailed] = ()
     ) -> list[str]:
-        """Return ``count`` prepared machines, spares in the place of those that failed."""
+        """Return ``count`` prepared machines, with spares instead of failed ones."""
         rest = [name for name in self._candidates() if name not in working]
         good: list[str] = []
         failures = list(failed)
@@ -284,12 +286,12 @@ class Inventory:
                 else:
                     good.append(name)
             if len(failures) > self._spares or not taken:
-                raise self._lacking(count, len(good), failures)
+                raise self._too_few(count, len(good), failures)
         for failure in failures:
-            _log.warning("a spare takes its place: %s", failure)
+            _log.warning("using a spare host instead: %s", failure)
         return good
 
-    def _lacking(self, count: int, good: int, failures: Sequence[LaunchFailed]) -> LaunchFailed:
+    def _too_few(self, count: int, good: int, failures: Sequence[LaunchFailed]) -> LaunchFailed:
         why = "; ".join(failure.what for failure in failures)
         what = f"{good} of {plural(count, 'host')} can be used"
         remedy = failures[0].remedy if failures else "list more hosts, or ask for fewer workers"
@@ -300,10 +302,10 @@ class Inventory:
         return workspace.prepare(channels, self._folder, self._at_once, self._least_free)
 
     def _ask(self, names: Sequence[str]) -> None:
-        """Ask those that were not asked yet, while there is time for it."""
+        """Ask the machines that were not asked yet, within ``ask_seconds``."""
         fresh = [name for name in names if name not in self._answers]
         if fresh and self._asking >= self.ask_seconds:
-            what = f"was not asked: others took {self._asking:.0f} s to answer or not to"
+            what = f"was not asked: the others took {self._asking:.0f} s"
             late: dict[str, Answer] = {n: LaunchFailed(f"host {n} {what}") for n in fresh}
             self._answers.update(late)
             return

@@ -1,4 +1,4 @@
-"""What a study says of machines that are reached by SSH."""
+"""The settings of an environment of SSH hosts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PRICE = re.compile(r"\d+(\.\d+)? [A-Z]{3}/h")
 class HostSpec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """One machine; what is not said is the environment's own ``user``, ``port``, ``key`` ...
+    """One machine; ``user``, ``port``, ``key`` and so on default to the environment's own.
 
-    ``internal`` is the address by which the hosts find each other, where that is another one.
-    ``cores`` and ``memory`` are what it is taken to have; the machine is asked. ``price`` is such
-    as "0.42 EUR/h".
+    ``internal`` is the address at which the other hosts reach it, if another one. ``cores`` and
+    ``memory`` are what the study expects; the host's own values are used. ``price`` has the form
+    "0.42 EUR/h".
     """
 
     address: Annotated[str, setting(keyed=True)]
@@ -40,7 +40,7 @@ class HostSpec(
     price: Annotated[str | None, setting(recorded=True)] = None
 
     def __post_init__(self) -> None:
-        """Refuse a memory or a price that cannot be read."""
+        """Reject an invalid memory or price."""
         if self.memory is not None:
             parse_memory(self.memory)
         if self.price is not None and _PRICE.fullmatch(self.price) is None:
@@ -48,13 +48,14 @@ class HostSpec(
 
 
 class Settings(KindSettings, frozen=True, kw_only=True):
-    """``hosts`` are addresses or tables; the first that answer carry the workers, one each.
+    """``hosts`` are addresses or tables; the first that answer get the workers, one each.
 
-    The driver runs on ``driver_host`` (of the hosts; it then carries no worker), else beside
-    worker 0. Without ``key`` the keys of the SSH agent and the user's default keys are tried.
-    Without ``python`` uv builds the engine's environment there, from Benchcast's lock.
-    ``spares`` hosts may fail and be replaced; ``at_once`` hosts are prepared in parallel.
-    ``folder`` is below the home folder over there. A host that is silent for ``patience`` is lost.
+    The driver runs on ``driver_host`` (one of the hosts, which then gets no worker), else beside
+    worker 0. Without ``key``, login tries the SSH agent's keys and the user's default keys.
+    Without ``python``, uv builds the engine's environment on the hosts, from Benchcast's lock.
+    Spare hosts may replace up to ``spares`` failed ones; ``at_once`` hosts are prepared in
+    parallel. ``folder`` is below the home folder on the host. A host that does not answer for
+    ``unreachable_after`` counts as lost.
     """
 
     engines = frozenset(ENGINES)
@@ -72,15 +73,17 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     folder: Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$"), setting()] = (
         workspace.FOLDER
     )
-    patience: Annotated[str, setting()] = "30 s"
+    unreachable_after: Annotated[str, setting()] = "30 s"
 
     def __post_init__(self) -> None:
-        """Let a bare address be a host of which nothing else is said; refuse no patience."""
-        if parse_duration(self.patience) == 0:
-            raise ValueError(f'patience = "{self.patience}" is not allowed; "30 s" is')
+        """Accept a plain address as a host entry; reject ``unreachable_after = 0``."""
+        if parse_duration(self.unreachable_after) == 0:
+            raise ValueError(
+                f'unreachable_after = "{self.unreachable_after}" is not allowed; "30 s" is'
+            )
         hosts = tuple(HostSpec(address=h) if isinstance(h, str) else h for h in self.hosts)
         msgspec.structs.force_setattr(self, "hosts", hosts)
 
     def table(self) -> Sequence[HostSpec]:
-        """Return the hosts, all as tables."""
+        """Return the hosts as tables, plain addresses included."""
         return [host for host in self.hosts if isinstance(host, HostSpec)]

@@ -1,4 +1,4 @@
-"""Clones that stand apart: a marked DRS rule, and the proof that they do."""
+"""Clones on different hosts: a tagged DRS rule, and the check that it holds."""
 
 from __future__ import annotations
 
@@ -18,63 +18,63 @@ _RULES = "configurationEx"
 def hosts(vcenter: Vcenter, cluster: Any) -> list[Any]:
     """Return the cluster's connected hosts, in the order of their names."""
     paths = ["name", "summary.runtime.connectionState", "summary.runtime.inMaintenanceMode"]
-    rows = bulk(vcenter, module().vim.HostSystem, paths, under=cluster)
+    rows = bulk(vcenter, module().vim.HostSystem, paths, root=cluster)
     good = [
-        (got["name"], host)
-        for host, got in rows
-        if got.get(paths[1]) == "connected" and not got.get(paths[2])
+        (values["name"], host)
+        for host, values in rows
+        if values.get(paths[1]) == "connected" and not values.get(paths[2])
     ]
     return [host for _, host in sorted(good, key=lambda pair: str(pair[0]))]
 
 
 def keep_apart(vcenter: Vcenter, cluster: Any, owner: Owner, vms: Mapping[str, Any]) -> None:
-    """Have a DRS rule, by the owner's mark, that keeps these VMs on different hosts."""
-    if len(vms) < 2:  # vCenter refuses a rule about one
+    """Set a DRS rule with the owner's tag that keeps these VMs on different hosts."""
+    if len(vms) < 2:  # vCenter rejects a rule about a single VM
         return
     vim = module().vim
     rule = vim.ClusterAntiAffinityRuleSpec(
         name=ownership.pool_name(owner), enabled=True, mandatory=True, vm=list(vms.values())
     )
-    known = find(vcenter, cluster).get(owner.mark)
-    if known is not None:
-        rule.key = known.key
-    verb = "add" if known is None else "edit"
+    existing = find(vcenter, cluster).get(owner.tag)
+    if existing is not None:
+        rule.key = existing.key
+    verb = "add" if existing is None else "edit"
     _change(vcenter, cluster, vim.ClusterRuleSpec(operation=verb, info=rule))
 
 
 def verify(vcenter: Vcenter, vms: Mapping[str, Any]) -> None:
-    """LaunchFailed that names two VMs on one host."""
+    """Raise LaunchFailed that names two VMs on the same host, if there are any."""
     if not vms:
         return
-    got = read(vcenter, list(vms.values()), ["runtime.host"])
+    values = read(vcenter, list(vms.values()), ["runtime.host"])
     seen: dict[str, str] = {}
     for name, vm in vms.items():
-        host = got[vm._GetMoId()].get("runtime.host")
-        place = "" if host is None else host._GetMoId()
-        if place in seen:
+        host = values[vm._GetMoId()].get("runtime.host")
+        host_id = "" if host is None else host._GetMoId()
+        if host_id in seen:
             raise LaunchFailed(
-                f"anti_affinity: {seen[place]} and {name} are on the same host",
+                f"anti_affinity: {seen[host_id]} and {name} are on the same host",
                 remedy="ask for fewer workers than there are hosts, or drop anti_affinity",
             )
-        seen[place] = name
+        seen[host_id] = name
 
 
 def find(vcenter: Vcenter, cluster: Any) -> dict[str, Any]:
-    """Return the marked rules of a cluster: an owner's mark -> the rule."""
-    told = read(vcenter, [cluster], [_RULES])[cluster._GetMoId()].get(_RULES)
-    found = {}
-    for rule in getattr(told, "rule", None) or ():
+    """Return the tagged rules of a cluster: owner's tag -> rule."""
+    configuration = read(vcenter, [cluster], [_RULES])[cluster._GetMoId()].get(_RULES)
+    rules = {}
+    for rule in getattr(configuration, "rule", None) or ():
         owner = ownership.owner_of(rule.name or "")
         if owner is not None:
-            found[owner.mark] = rule
-    return found
+            rules[owner.tag] = rule
+    return rules
 
 
 def drop(vcenter: Vcenter, owner: Owner) -> None:
-    """Remove the owner's rules, of whatever cluster."""
+    """Remove the owner's rules on every cluster."""
     kind = module().vim.ClusterComputeResource
     for cluster, _ in bulk(vcenter, kind, ["name"]):
-        rule = find(vcenter, cluster).get(owner.mark)
+        rule = find(vcenter, cluster).get(owner.tag)
         if rule is not None:
             spec = module().vim.ClusterRuleSpec(operation="remove", removeKey=rule.key)
             _change(vcenter, cluster, spec)
@@ -86,7 +86,7 @@ def _change(vcenter: Vcenter, cluster: Any, spec: Any) -> None:
     for done in tasks.tasks(vcenter, begun, TIMEOUT).values():
         if done.fault is not None:
             raise LaunchFailed(
-                f"vCenter {vcenter.address} refuses the rule of anti_affinity: "
+                f"vCenter {vcenter.address} rejects the rule of anti_affinity: "
                 f"{done.fault}: {done.message}",
-                remedy="drop anti_affinity, or name one of hosts for each worker",
+                remedy="drop anti_affinity, or list a host in hosts for each worker",
             )

@@ -1,4 +1,4 @@
-"""What a vCenter has to offer before anything is cloned, and the hypervisors of clones."""
+"""The capacity of a vCenter's cluster before cloning, and facts of clones' hypervisors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bench.errors import UnsuitableEnvironment
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """What the recipe meets on this vCenter. ``hosts`` are those that may take clones.
+    """The vCenter's capacity for a recipe. ``hosts`` may run clones.
 
-    ``networks`` are the template's that the cluster has not; ``running``: the template is powered
-    on; ``free_cpu`` (MHz) and ``free_memory`` (MiB) can still be reserved, None where it is not
-    said; ``instant``: the vCenter's API has instant clones.
+    ``networks`` are the template's networks that the cluster lacks; ``running``: the template is
+    powered on; ``free_cpu`` (MHz) and ``free_memory`` (MiB) can still be reserved, None if
+    unknown; ``instant``: the vCenter's API has instant clones.
     """
 
     product: str
@@ -36,7 +36,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def survey(vcenter: Vcenter, recipe: Recipe) -> Survey:
-    """Look at all that the recipe names; UnsuitableEnvironment for what is not there."""
+    """Look up everything that the recipe names; UnsuitableEnvironment if something is missing."""
     root = recipe.datacenter
     cluster = vcenter.find(f"{root}/host/{recipe.cluster}", "cluster")
     if recipe.folder is not None:
@@ -47,15 +47,15 @@ def survey(vcenter: Vcenter, recipe: Recipe) -> Survey:
     if recipe.customize is not None:
         customization.find(vcenter, recipe.customize)
     paths = ["network", "runtime.powerState", "config.hardware.numCPU", "config.hardware.memoryMB"]
-    told = read(vcenter, [template], paths)[template._GetMoId()]
+    properties = read(vcenter, [template], paths)[template._GetMoId()]
     cpu, memory = _free(vcenter, cluster)
     return Survey(
         product=vcenter.product,
         hosts=tuple(_hosts(vcenter, cluster, recipe)),
-        networks=tuple(_missing(vcenter, cluster, told.get("network") or ())),
-        running=told.get("runtime.powerState") == "poweredOn",
-        cores=int(told["config.hardware.numCPU"]),
-        memory=int(told["config.hardware.memoryMB"]) * MIB,
+        networks=tuple(_missing(vcenter, cluster, properties.get("network") or ())),
+        running=properties.get("runtime.powerState") == "poweredOn",
+        cores=int(properties["config.hardware.numCPU"]),
+        memory=int(properties["config.hardware.memoryMB"]) * MIB,
         free_cpu=cpu,
         free_memory=memory,
         instant=vcenter.api >= SINCE,
@@ -67,8 +67,8 @@ def hypervisors(
 ) -> dict[str, dict[str, str]]:
     """Return, by name, facts of each VM's hypervisor: product, host, overcommit, pool, clone.
 
-    Overcommit is vCPUs of running VMs for each core of the host, rounded up: those that this
-    user may see. What is not known is absent.
+    Overcommit is the vCPUs of running VMs (that this user may see) for each core of the host,
+    rounded up. Unknown facts are absent.
     """
     if not vms:
         return {}
@@ -76,19 +76,19 @@ def hypervisors(
     paths = ["runtime.host", "runtime.powerState", "config.hardware.numCPU"]
     places: dict[str, str] = {}
     wanted: dict[str, int] = {}
-    for vm, got in bulk(vcenter, kind, paths):
-        host = got.get(paths[0])
-        if host is None or got.get(paths[1]) != "poweredOn":
+    for vm, values in bulk(vcenter, kind, paths):
+        host = values.get(paths[0])
+        if host is None or values.get(paths[1]) != "poweredOn":
             continue
         places[vm._GetMoId()] = host._GetMoId()
-        wanted[host._GetMoId()] = wanted.get(host._GetMoId(), 0) + int(got.get(paths[2], 0))
-    known = {host.id: host for host in hosts(vcenter)}
+        wanted[host._GetMoId()] = wanted.get(host._GetMoId(), 0) + int(values.get(paths[2], 0))
+    by_id = {host.id: host for host in hosts(vcenter)}
     common = {"hypervisor": vcenter.product, "clone": recipe.clone, "pool": describe_limits(recipe)}
-    found = {}
+    facts = {}
     for name, vm in vms.items():
-        host = known.get(places.get(vm._GetMoId(), ""))
-        found[name] = common | ({} if host is None else _host(host, wanted[host.id]))
-    return found
+        host = by_id.get(places.get(vm._GetMoId(), ""))
+        facts[name] = common | ({} if host is None else _host(host, wanted[host.id]))
+    return facts
 
 
 def _host(host: HostFacts, vcpus: int) -> dict[str, str]:
@@ -101,33 +101,33 @@ def _host(host: HostFacts, vcpus: int) -> dict[str, str]:
 
 def _hosts(vcenter: Vcenter, cluster: Any, recipe: Recipe) -> list[HostFacts]:
     """Return the connected hosts for clones; UnsuitableEnvironment for an unknown name."""
-    found = {host.name: host for host in hosts(vcenter, under=cluster)}
+    by_name = {host.name: host for host in hosts(vcenter, root=cluster)}
     for name in recipe.hosts:
-        if name not in found:
+        if name not in by_name:
             raise UnsuitableEnvironment(
                 f"vCenter {vcenter.address}: the cluster {recipe.cluster!r} has no host {name!r}",
-                remedy=f"it has: {', '.join(sorted(found)[:10])}",
+                remedy=f"it has: {', '.join(sorted(by_name)[:10])}",
             )
-    chosen = recipe.hosts or tuple(found)
-    return [found[name] for name in chosen if found[name].connected]
+    chosen = recipe.hosts or tuple(by_name)
+    return [by_name[name] for name in chosen if by_name[name].connected]
 
 
 def _missing(vcenter: Vcenter, cluster: Any, wanted: Sequence[Any]) -> list[str]:
-    """Return the names of networks that the cluster has not: its hosts could not reach them."""
-    there = read(vcenter, [cluster], ["network"])[cluster._GetMoId()].get("network") or ()
-    ids = {one._GetMoId() for one in there}
-    absent = [one for one in wanted if one._GetMoId() not in ids]
-    return [str(one.name) for one in absent]
+    """Return the names of networks that the cluster lacks, so that clones could not use them."""
+    present = read(vcenter, [cluster], ["network"])[cluster._GetMoId()].get("network") or ()
+    ids = {network._GetMoId() for network in present}
+    absent = [network for network in wanted if network._GetMoId() not in ids]
+    return [str(network.name) for network in absent]
 
 
 def _free(vcenter: Vcenter, cluster: Any) -> tuple[int | None, int | None]:
-    """Return what the cluster's root pool can still reserve: MHz and MiB."""
+    """Return the MHz and MiB that the cluster's root pool can still reserve."""
     root = read(vcenter, [cluster], ["resourcePool"])[cluster._GetMoId()].get("resourcePool")
     if root is None:
         return None, None
     paths = ["runtime.cpu.unreservedForPool", "runtime.memory.unreservedForPool"]
-    got = read(vcenter, [root], paths).get(root._GetMoId(), {})
-    cpu, memory = (got.get(path) for path in paths)
+    values = read(vcenter, [root], paths).get(root._GetMoId(), {})
+    cpu, memory = (values.get(path) for path in paths)
     return (
         None if cpu is None else int(cpu),
         None if memory is None else int(memory) // MIB,

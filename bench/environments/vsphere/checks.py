@@ -1,4 +1,4 @@
-"""Problems of cloning so many machines of these shapes here."""
+"""Checks whether the cluster can hold the requested clones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.units import format_memory
 
 
 def check(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> list[Finding]:
-    """Return problems of the study, whatever its cells, and of clones of these shapes."""
+    """Return problems of the whole study, and of clones of these shapes."""
     return [
         *_study(survey, recipe),
         *_hosts(survey, recipe, shapes),
@@ -27,17 +27,17 @@ def check(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> list[Findi
 
 def _study(survey: Survey, recipe: Recipe) -> Iterator[Finding]:
     if not survey.hosts:
-        what = f"the cluster {recipe.cluster!r} has no connected host that may take clones"
+        what = f"the cluster {recipe.cluster!r} has no connected host that may run clones"
         remedy = "connect one, name others in hosts, or let the user see them"
         yield _error("study", what, remedy)
     if survey.networks:
         what = f"the cluster {recipe.cluster!r} lacks the template's network "
         yield _error("study", what + ", ".join(survey.networks), "the clones could not be reached")
     if recipe.clone == "instant" and not survey.instant:
-        yield _error("study", NO_INSTANT, "say clone = 'linked'")
+        yield _error("study", NO_INSTANT, "set clone = 'linked'")
     elif recipe.clone == "instant" and not survey.running:
         what = f"clone = 'instant': the template {recipe.template!r} is not powered on"
-        yield _error("study", what, "start it, or say clone = 'linked'")
+        yield _error("study", what, "start it, or set clone = 'linked'")
     wanted = (recipe.pool.cpu.reservation, recipe.pool.memory.reservation)
     for name, unit, ask, free in zip(
         ("cpu", "memory"),
@@ -61,15 +61,15 @@ def _hosts(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[
             what = f"a VM of {shape.cores} cores: the largest host has {threads} threads"
             yield _error("cell", what, "ask for fewer cores")
         if shape.memory > memory:
-            asked, there = format_memory(shape.memory), format_memory(memory)
-            what = f"a VM of {asked}: the largest host has {there}"
+            asked, largest = format_memory(shape.memory), format_memory(memory)
+            what = f"a VM of {asked}: the largest host has {largest}"
             yield _error("cell", what, "ask for less memory")
         yield from _gpus(survey, recipe, shape)
         same = (shape.cores, shape.memory) == (survey.cores, survey.memory)
         if recipe.clone == "instant" and not same:
             what = f"clone = 'instant': a clone has the template's {survey.cores} cores and "
             what += f"{format_memory(survey.memory)}, not {shape.cores} and "
-            yield _error("cell", what + format_memory(shape.memory), "say clone = 'linked'")
+            yield _error("cell", what + format_memory(shape.memory), "set clone = 'linked'")
     if recipe.anti_affinity and len(shapes) > len(survey.hosts):
         what = f"anti_affinity: {plural(len(shapes), 'VM')} on {plural(len(survey.hosts), 'host')}"
         yield _error("cell", what, "ask for fewer workers, or drop anti_affinity")
@@ -81,18 +81,18 @@ def _hosts(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[
 
 
 def _gpus(survey: Survey, recipe: Recipe, shape: Shape) -> Iterator[Finding]:
-    """Say where no host offers the worker's vGPU profile."""
+    """Report a vGPU profile of the worker that no host offers."""
     asked = vgpus.wanted(shape)
     if asked is None:
         return
     if recipe.clone == "instant":
         what = "clone = 'instant': a clone has the template's devices and gets no GPU of its own"
-        yield _error("cell", what, "say clone = 'linked'")
+        yield _error("cell", what, "set clone = 'linked'")
     offered = sorted({profile for host in survey.hosts for profile in host.gpus})
     if asked[0] not in offered:
         what = f"worker.gpu = {asked[0]!r}: no host of the cluster {recipe.cluster!r} offers it"
-        there = f"offered there: {', '.join(offered[:10])}"
-        yield _error("cell", what, there if offered else "none of them offers any vGPU profile")
+        available = f"offered there: {', '.join(offered[:10])}"
+        yield _error("cell", what, available if offered else "none of them offers any vGPU profile")
 
 
 def _pool(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ def _pool(survey: Survey, recipe: Recipe, shapes: Sequence[Shape]) -> Iterator[F
     mhz = sum(shape.cores for shape in shapes) * min(host.mhz for host in survey.hosts)
     if mhz > limit:
         what = f"{plural(len(shapes), 'VM')} can use {mhz} MHz; pool.cpu.limit is {limit} MHz"
-        yield _warning(what, "they will be held back, not scale")
+        yield _warning(what, "CPU limits will throttle them, so times will not scale")
 
 
 def _error(scope: Literal["study", "cell"], what: str, remedy: str) -> Finding:

@@ -1,4 +1,4 @@
-"""A connection to a vCenter: TLS always verified, every call bounded, sessions renewed."""
+"""A connection to a vCenter: verified TLS, a limit for every call, renewed sessions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from typing import Any
 from bench.errors import LaunchFailed, MissingExtra, UnsuitableEnvironment
 
 VERSION = "vim.version.version11"  # of the API: vSphere 6.5; later servers speak it too
-NEWER, SINCE = "vim.version.version12", (6, 7)  # where the server has it: instant clones
+NEWER, SINCE = "vim.version.version12", (6, 7)  # for instant clones, if the server has it
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@\[\]]+)(?::([0-9]{1,5}))?", re.ASCII)
-LOST = (OSError, http.client.HTTPException)  # a server that died is no MethodFault
+LOST = (OSError, http.client.HTTPException)  # the server is gone, it sent no MethodFault
 
 
 def module(name: str = "pyVmomi") -> Any:
-    """Import pyvmomi when it is needed (it takes seconds), or say which extra brings it."""
+    """Import pyvmomi, which takes seconds; MissingExtra names the extra that installs it."""
     try:
         return importlib.import_module(name)
     except ImportError:
         raise MissingExtra("pyvmomi", "vsphere") from None
 
 
-def place(address: str) -> tuple[str, int]:
+def host_and_port(address: str) -> tuple[str, int]:
     """Return host and port of ``address``, host or host:port; ValueError for anything else."""
     match = _ADDRESS.fullmatch(address)
     host, port = ("", 0) if match is None else (match[1], int(match[2] or 443))
     try:
-        host.encode("idna")  # as a socket does it: no empty label, none too long
+        host.encode("idna")  # as a socket does: no empty or too long labels
     except UnicodeError:
         host = ""
     if not host or not 1 <= port <= 65535:
@@ -47,10 +47,10 @@ def place(address: str) -> tuple[str, int]:
 
 
 class Vcenter:
-    """One vCenter as one user. ``calls`` counts what was sent, by method.
+    """One vCenter as one user. ``calls`` counts the sent calls by method.
 
-    No call is sent twice but after NotAuthenticated, which the server says before it does
-    anything: a call that died may have been carried out, and only a look at the owner mark tells.
+    A call is repeated only after NotAuthenticated, when the server has done nothing yet. A call
+    whose connection died may have succeeded: only the owner's tag on the result shows it.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Vcenter:
         ca: Path | None = None,
         call_timeout: float = 60.0,
     ) -> None:
-        """``address`` is host or host:port; ``ca`` a PEM file, default the system's.
+        """Log in. ``address`` is host or host:port; ``ca`` a PEM file, by default the system's.
 
         UnsuitableEnvironment for a wrong password or an unknown certificate, LaunchFailed for a
         server that does not answer within ``call_timeout`` seconds.
@@ -83,7 +83,7 @@ class Vcenter:
                     for stub in (self._soap, self._stub):
                         stub.ComputeVersionInfo(NEWER)
         except BaseException:
-            self._leave.detach()  # nobody is logged in
+            self._leave.detach()  # there is no session
             self._soap.DropConnections()
             raise
 
@@ -94,22 +94,22 @@ class Vcenter:
 
     @property
     def sessions(self) -> int:
-        """How many sessions there have been so far."""
+        """The number of sessions so far."""
         return self._sessions
 
     @property
     def api(self) -> tuple[int, ...]:
-        """The API's version, as far as it is numbers: (8, 0)."""
+        """The API's version as numbers: (8, 0)."""
         parts = str(self.content.about.apiVersion).split(".")[:2]
         return tuple(int(part) for part in parts if part.isdigit())
 
     @property
     def product(self) -> str:
-        """What the vCenter says that it is, with its version."""
+        """The vCenter's product name with its version."""
         return str(self.content.about.fullName)
 
     def login(self, seen: int) -> None:
-        """Log in, unless another thread has done it since ``seen`` sessions."""
+        """Log in, unless another thread has done so since ``seen`` sessions."""
         vim = module().vim
         with self._lock:
             if self._sessions != seen:
@@ -120,8 +120,8 @@ class Vcenter:
                 manager.Login(self._user, self._password)
             except vim.fault.InvalidLogin:
                 raise UnsuitableEnvironment(
-                    f"vCenter {self.address}: user or password is refused (user {self._user!r})",
-                    remedy="check user and the place that password names",
+                    f"vCenter {self.address}: user or password is wrong (user {self._user!r})",
+                    remedy="check user, and the secret that password names",
                 ) from None
             except ssl.SSLCertVerificationError as error:
                 raise UnsuitableEnvironment(
@@ -133,26 +133,26 @@ class Vcenter:
                 raise self.unreachable(error) from None
             except UnicodeError:
                 raise UnsuitableEnvironment(
-                    f"vCenter {self.address}: user or password is no text that can be sent",
-                    remedy="check user and the place that password names: UTF-8 is read",
+                    f"vCenter {self.address}: user or password cannot be sent as text",
+                    remedy="check user, and the secret that password names: it must be UTF-8",
                 ) from None
             self._sessions += 1
 
     def find(self, path: str, what: str) -> Any:
-        """Return the object at an inventory path; UnsuitableEnvironment where there is none."""
-        found = self.content.searchIndex.FindByInventoryPath(path)
-        if found is None:
+        """Return the object at an inventory path; UnsuitableEnvironment if there is none."""
+        managed = self.content.searchIndex.FindByInventoryPath(path)
+        if managed is None:
             raise UnsuitableEnvironment(
                 f"vCenter {self.address}: there is no {what} at {path!r}",
                 remedy="check its name and folder, and that the user may see it",
             )
-        return found
+        return managed
 
     def reconnect(self, within: float) -> None:
         """Wait until the vCenter answers again; LaunchFailed after ``within`` s.
 
-        A session that it still knows goes on: it refuses a login on one (InvalidLogin). On any
-        other the call itself logs in.
+        A session that the vCenter still knows continues: a new login on it fails (InvalidLogin).
+        For any other session, the next call logs in.
         """
         ends = time.monotonic() + within
         while True:
@@ -170,7 +170,7 @@ class Vcenter:
 
     @contextlib.contextmanager
     def errors_named(self) -> Iterator[None]:
-        """Raise LaunchFailed where the vCenter is lost or refuses: for calls to it alone."""
+        """Raise LaunchFailed for errors of the vCenter; wrap only calls to it."""
         try:
             yield
         except LOST as error:
@@ -179,11 +179,11 @@ class Vcenter:
             raise self.refused(fault) from None
 
     def unreachable(self, error: Exception) -> LaunchFailed:
-        """Say that the vCenter does not answer."""
+        """Return the error for a vCenter that does not answer."""
         return LaunchFailed(f"vCenter {self.address} does not answer: {type(error).__name__}")
 
     def refused(self, fault: Any) -> LaunchFailed:
-        """Say that the vCenter answers with a fault: its name and text, nothing of the call."""
+        """Return the error for a vCenter's fault: its name and text, nothing of the call."""
         name = type(fault).__name__.rpartition(".")[2]
         text = str(getattr(fault, "msg", None) or "")
         return LaunchFailed(
@@ -192,12 +192,12 @@ class Vcenter:
         )
 
     def close(self) -> None:
-        """Log out and drop the connections; done at the latest when nobody needs this any more."""
+        """Log out and drop the connections; happens also when the object is deleted."""
         self._leave()
 
 
 def _leave(soap: Any) -> None:
-    """Log out; a server that is gone has no session either."""
+    """Log out; a server that does not answer has no session either."""
     vim = module().vim
     try:
         with contextlib.suppress(*LOST, vim.fault.NotAuthenticated):
@@ -209,15 +209,16 @@ def _leave(soap: Any) -> None:
 
 def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
     try:
-        host, port = place(address)
+        host, port = host_and_port(address)
     except ValueError as error:
         raise UnsuitableEnvironment(str(error)) from None
     try:
-        # always given: without a context pyvmomi does not verify loopback addresses
+        # without a context, pyvmomi does not verify loopback addresses
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     except (OSError, ssl.SSLError):
         raise UnsuitableEnvironment(
-            f"ca = {str(ca)!r} is no readable PEM file", remedy="give the authority's certificate"
+            f"ca = {str(ca)!r} is not a readable PEM file",
+            remedy="give the authority's certificate",
         ) from None
     return module().SoapStubAdapter(
         host=host,
@@ -232,16 +233,15 @@ def _adapter(address: str, ca: Path | None, timeout: float) -> Any:
 def _session_stub(vcenter: Vcenter) -> Any:
     """Return a stub that logs in again on NotAuthenticated and repeats nothing else.
 
-    pyvmomi's own (SessionOrientedStub) also repeats calls whose connection died, CloneVM_Task
-    among them.
+    pyvmomi's SessionOrientedStub also repeats calls after a lost connection, even CloneVM_Task.
     """
-    soap, owner = vcenter._soap, weakref.ref(vcenter)  # a cycle would keep its session for long
+    soap, owner = vcenter._soap, weakref.ref(vcenter)  # a cycle would keep its session open
     expired = module().vim.fault.NotAuthenticated
 
     def invoke(stub: Any, mo: Any, info: Any, args: Any) -> Any:
         vcenter = owner()
         if vcenter is None:
-            raise RuntimeError("the connection to this vCenter was given up")
+            raise RuntimeError("the connection to this vCenter is closed")
         for attempt in range(2):
             vcenter.calls[info.wsdlName] += 1
             seen = vcenter.sessions

@@ -1,4 +1,4 @@
-"""Cloning workers into a pool of their own: whole, or undone; found again by tag, never twice."""
+"""Clones workers into a pool of their own: all or none; tags prevent duplicates."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.cluster import Owner
 from bench.records.study import Shape
 
-PAUSE = 0.2  # seconds before another look after the vCenter was lost
+PAUSE = 0.2  # seconds before another try after the vCenter was lost
 _log = logging.getLogger(__name__)
 
-Plan = Mapping[str, Shape]  # a VM's name -> what it is to be
+Plan = Mapping[str, Shape]  # a VM's name -> its shape
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """A clone that is up. ``clone_seconds`` by the vCenter's clock, None where it was adopted."""
+    """A running clone. ``clone_seconds`` is by the vCenter's clock, None if unknown."""
 
     name: str
     vm: Any
@@ -50,27 +50,25 @@ class Cloner:
     """Clones machines for one vCenter and recipe."""
 
     def __init__(self, vcenter: Vcenter, recipe: Recipe, undo_seconds: float = 120.0) -> None:
-        """Keep them; nothing is asked yet. Undoing an opening takes ``undo_seconds`` at most."""
+        """Prepare to clone; undoing takes at most ``undo_seconds``."""
         self.undo_seconds = undo_seconds
         self.vcenter = vcenter
         self.recipe = recipe
         self._indices: dict[str, itertools.count[int]] = {}
-        self._begun: set[str] = set()  # marks whose pool this harness has asked for
-        self._cloning: dict[str, list[Any]] = {}  # a mark -> its clones' tasks under way
-        self._started: dict[
-            str, datetime
-        ] = {}  # an opening's first VM -> when it was first started
-        self._marked: set[str] = set()  # marks whose pool carries the attribute, as far as allowed
+        self._begun: set[str] = set()  # tags whose pool this harness has created
+        self._cloning: dict[str, list[Any]] = {}  # a tag -> its running clone tasks
+        self._started: dict[str, datetime] = {}  # first VM of an opening -> its first start
+        self._tagged: set[str] = set()  # tags whose pool has the attribute, if that is allowed
 
     def acquire(self, shapes: Sequence[Shape], owner: Owner) -> list[Machine]:
-        """Return one clone a shape, up and with an address, in their order; or undo and raise.
+        """Return one running clone with an address for each shape, in order; or undo and raise.
 
-        LaunchFailed names what failed, UnsuitableEnvironment what the recipe names and is missing.
+        LaunchFailed names what failed, UnsuitableEnvironment a missing object of the recipe.
         """
-        indices = self._indices.setdefault(owner.mark, itertools.count())
+        indices = self._indices.setdefault(owner.tag, itertools.count())
         plan = {ownership.vm_name(owner, next(indices)): shape for shape in shapes}
         try:
-            return self._come_up(plan, owner)
+            return self._clone_and_start(plan, owner)
         except LOST as error:
             self.undo(plan, owner)
             raise self.vcenter.unreachable(error) from None
@@ -82,23 +80,22 @@ class Cloner:
             raise
 
     def release(self, names: Iterable[str], owner: Owner) -> None:
-        """Destroy these clones, and the pool with the last of them; idempotent."""
+        """Destroy these clones, and the pool with its last clone; idempotent."""
         remove(self.vcenter, set(names), owner, self.recipe.clone_timeout)
 
     def undo(self, names: Iterable[str], owner: Owner) -> None:
         """Remove clones, including those still being created.
 
-        Report what could not be removed; ``cleanup`` finds it later.
-
-        Clones that are being made would come up after all others are gone: they are ended first.
+        Report what could not be removed; ``cleanup`` finds it later. Running clone tasks are
+        cancelled first: their VMs would otherwise appear after the removal.
         """
-        if owner.mark not in self._begun:
-            return  # nothing was made, and a pool of that name is someone else's
+        if owner.tag not in self._begun:
+            return  # nothing was created; a pool with that name belongs to someone else
         doomed = sorted(names)
         ends = time.monotonic() + self.undo_seconds
         failures: list[Exception] = []
         try:
-            settle(self.vcenter, self._cloning.pop(owner.mark, []), self.undo_seconds)
+            settle(self.vcenter, self._cloning.pop(owner.tag, []), self.undo_seconds)
         except (*LOST, LaunchFailed, UnsuitableEnvironment) as error:
             failures.append(error)
         try:
@@ -108,7 +105,7 @@ class Cloner:
             failures.append(error)
         if failures:
             _log.warning(
-                "vCenter %s: not undone (%s): there may be left %s and the pool %s;"
+                "vCenter %s: not undone (%s): %s and the pool %s may still exist;"
                 " benchcast cleanup removes them",
                 self.vcenter.address,
                 failures[0],
@@ -116,10 +113,10 @@ class Cloner:
                 ownership.pool_name(owner),
             )
 
-    def _come_up(self, plan: Plan, owner: Owner) -> list[Machine]:
-        """Bring the plan about; a lost vCenter is waited for and what it has by then is kept.
+    def _clone_and_start(self, plan: Plan, owner: Owner) -> list[Machine]:
+        """Clone and start the plan's VMs; wait for a lost vCenter and keep what exists by then.
 
-        Every step looks first at what is there by the owner's mark, so that all can be repeated.
+        Every step first looks at what exists with the owner's tag, so it can be repeated.
         """
         limit = self.recipe.clone_timeout + self.recipe.ip_timeout
         ends = time.monotonic() + limit
@@ -144,16 +141,16 @@ class Cloner:
         self._reshape(vms, plan, owner)
         self._give_gpus(vms, plan)
         if self.recipe.anti_affinity:
-            anti_affinity.keep_apart(self.vcenter, self._cluster(), owner, self._mine(owner))
+            anti_affinity.keep_apart(self.vcenter, self._cluster(), owner, self._owned_vms(owner))
         if self.recipe.customize is None:
             self._power_on(vms)
-        else:  # after a loss of the vCenter some are on: the time from before the loss counts
+        else:  # after a lost vCenter some may run: use the time from before the loss
             since = self._started.setdefault(min(plan), clock(self.vcenter))
             self._power_on(vms)
             customization.wait(self.vcenter, vms, since, self.recipe.ip_timeout)
         addresses = tasks.addresses(self.vcenter, vms, self.recipe.ip_timeout)
         if self.recipe.anti_affinity:
-            anti_affinity.verify(self.vcenter, self._mine(owner))
+            anti_affinity.verify(self.vcenter, self._owned_vms(owner))
         return [
             Machine(
                 name=name,
@@ -166,13 +163,13 @@ class Cloner:
         ]
 
     def _clone(self, plan: Plan, owner: Owner, seconds: dict[str, float | None]) -> None:
-        """Clone what is not there yet, until all are.
+        """Create the missing clones until all exist.
 
-        Names are the reconciliation: after a loss those that carry the mark are kept, and one
-        that comes up late makes the second clone of its name a DuplicateName.
+        Names prevent duplicates: after a lost vCenter, tagged clones are kept, and a second clone
+        with the name of one that appears late fails with DuplicateName.
         """
         ends = time.monotonic() + self.recipe.clone_timeout
-        while lacking := self._lacking(plan):
+        while lacking := self._missing(plan):
             left = ends - time.monotonic()
             if left <= 0:
                 raise LaunchFailed(f"not cloned in {self.recipe.clone_timeout:g} s: {lacking[0]}")
@@ -183,24 +180,24 @@ class Cloner:
                 elif done.fault != "DuplicateName":
                     raise LaunchFailed(
                         f"clone {name}: {done.fault}: {done.message}",
-                        remedy="look at the pool's limits and at room in cluster and datastore",
+                        remedy="check the pool's limits and free space of cluster and datastore",
                     )
-        self._cloning.pop(owner.mark, None)
+        self._cloning.pop(owner.tag, None)
 
     def _begin(self, plan: Plan, owner: Owner) -> dict[str, Any]:
-        """Start the clones, hosts taking them in turn; an owner's earlier ones count too."""
-        found = templates.find(self.vcenter, self.recipe)
+        """Start the clones on the hosts in turn, continuing after the owner's earlier clones."""
+        source = templates.find(self.vcenter, self.recipe)
         pool, folder = self._pool(owner), self._folder()
-        named = self.recipe.customize
-        guest = None if named is None else customization.find(self.vcenter, named)
+        specification = self.recipe.customize
+        guest = None if specification is None else customization.find(self.vcenter, specification)
         hosts = {shape: self._hosts(shape) or [None] for shape in set(plan.values())}
         begun = {}
         for name, shape in plan.items():
             host = hosts[shape][ownership.index_of(name) % len(hosts[shape])]
             where = self._where(pool, host, folder)
-            made = config(owner, shape)
-            begun[name] = templates.clone(found, self.recipe, name, where, made, guest)
-            self._cloning.setdefault(owner.mark, []).append(begun[name])
+            configured = config(owner, shape)
+            begun[name] = templates.clone(source, self.recipe, name, where, configured, guest)
+            self._cloning.setdefault(owner.tag, []).append(begun[name])
         return begun
 
     def _where(self, pool: Any, host: Any, folder: Any) -> Any:
@@ -211,54 +208,61 @@ class Cloner:
         return where
 
     def _reshape(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> None:
-        """Look at what the clones really got, and reconfigure those that got something else."""
-        wrong = self._unlike(vms, plan, owner)
+        """Check the clones' cores, memory and notes, and reconfigure clones that differ."""
+        wrong = self._differing(vms, plan, owner)
         bare = {name: Shape(cores=plan[name].cores, memory=plan[name].memory) for name in wrong}
         begun = {name: vms[name].Reconfigure(config(owner, shape)) for name, shape in bare.items()}
         self._tasks(begun, "reconfigure")
-        if still := self._unlike({name: vms[name] for name in wrong}, plan, owner):
+        if still := self._differing({name: vms[name] for name in wrong}, plan, owner):
             shape = plan[still[0]]
             raise LaunchFailed(
                 f"{still[0]} did not get {shape.cores} cores and {shape.memory // MIB} MiB",
-                remedy="look at the template's reservations and the pool's limits",
+                remedy="check the template's reservations and the pool's limits",
             )
 
     def _give_gpus(self, vms: Mapping[str, Any], plan: Plan) -> None:
-        """Look whether the clones have the GPUs that they were to have; add what is missing."""
-        asked = {n: one for n, shape in plan.items() if (one := vgpus.wanted(shape)) is not None}
+        """Check the clones' GPUs and add missing ones."""
+        shapes = {name: vgpus.wanted(shape) for name, shape in plan.items()}
+        wanted = {name: gpus for name, gpus in shapes.items() if gpus is not None}
+        counts = self._gpus(vms, wanted)
+        lacking = {name: count for name, count in counts.items() if count < wanted[name][1]}
         spec = module().vim.VirtualMachineConfigSpec
-        has = self._gpus(vms, asked)
-        few = {name: n for name, n in has.items() if n < asked[name][1]}
-        begun = {n: vms[n].Reconfigure(spec(**vgpus.added(plan[n], had))) for n, had in few.items()}
+        begun = {
+            name: vms[name].Reconfigure(spec(**vgpus.added(plan[name], count)))
+            for name, count in lacking.items()
+        }
         self._tasks(begun, "add vGPUs to")
-        for name, n in (has | self._gpus(vms, {name: asked[name] for name in few})).items():
-            profile, count = asked[name]
-            if n != count:
+        counts |= self._gpus(vms, {name: wanted[name] for name in lacking})
+        for name, count in counts.items():
+            profile, expected = wanted[name]
+            if count != expected:
                 raise LaunchFailed(
-                    f"{name} has {n} vGPUs {profile!r}, not {count}",
-                    remedy="take a template without vGPUs of its own; look at the cluster's GPUs",
+                    f"{name} has {count} vGPUs {profile!r}, not {expected}",
+                    remedy="use a template without vGPUs; check the cluster's GPUs",
                 )
 
     def _gpus(self, vms: Mapping[str, Any], asked: Mapping[str, tuple[str, int]]) -> dict[str, int]:
-        """Return how many vGPUs of the profile asked for each of these VMs has."""
-        there = vgpus.present(self.vcenter, [vms[name] for name in asked])
-        return {name: there[vms[name]._GetMoId()][profile] for name, (profile, _) in asked.items()}
+        """Return how many vGPUs of its profile each of these VMs has."""
+        present = vgpus.present(self.vcenter, [vms[name] for name in asked])
+        return {
+            name: present[vms[name]._GetMoId()][profile] for name, (profile, _) in asked.items()
+        }
 
-    def _unlike(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> list[str]:
+    def _differing(self, vms: Mapping[str, Any], plan: Plan, owner: Owner) -> list[str]:
         if not vms:
             return []
         paths = ["name", "config.hardware.numCPU", "config.hardware.memoryMB", "config.annotation"]
         kind, notes = module().vim.VirtualMachine, ownership.annotation(owner)
-        rows = [got for _, got in bulk(self.vcenter, kind, paths, under=self._folder())]
-        got = {row["name"]: [row.get(path) for path in paths[1:]] for row in rows}
+        rows = [values for _, values in bulk(self.vcenter, kind, paths, root=self._folder())]
+        values = {row["name"]: [row.get(path) for path in paths[1:]] for row in rows}
         want = {name: [plan[name].cores, plan[name].memory // MIB, notes] for name in vms}
-        return [name for name in vms if got.get(name) != want[name]]
+        return [name for name in vms if values.get(name) != want[name]]
 
     def _power_on(self, vms: Mapping[str, Any]) -> None:
-        """Start those that are off; one that another call started meanwhile is no failure."""
+        """Start VMs that are off; ignore those that another call has started meanwhile."""
         kind, paths = module().vim.VirtualMachine, ["name", "runtime.powerState"]
-        rows = [got for _, got in bulk(self.vcenter, kind, paths, under=self._folder())]
-        off = {got["name"] for got in rows if got.get("runtime.powerState") != "poweredOn"}
+        rows = [values for _, values in bulk(self.vcenter, kind, paths, root=self._folder())]
+        off = {values["name"] for values in rows if values.get("runtime.powerState") != "poweredOn"}
         begun = {name: vm.PowerOn() for name, vm in vms.items() if name in off}
         self._tasks(begun, "power on", "InvalidPowerState")
 
@@ -268,7 +272,7 @@ class Cloner:
             if done.fault not in (None, *harmless):
                 raise LaunchFailed(f"{verb} {name}: {done.fault}: {done.message}")
 
-    def _lacking(self, names: Iterable[str]) -> list[str]:
+    def _missing(self, names: Iterable[str]) -> list[str]:
         wanted = list(names)
         present = self._present(wanted)
         return [name for name in wanted if name not in present]
@@ -277,40 +281,41 @@ class Cloner:
         wanted = set(names)
         return {name: vm for name, vm in self._names().items() if name in wanted}
 
-    def _mine(self, owner: Owner) -> dict[str, Any]:
-        """Return every VM of the owner, also those of earlier calls."""
+    def _owned_vms(self, owner: Owner) -> dict[str, Any]:
+        """Return every VM of the owner, earlier ones included."""
         return {name: vm for name, vm in self._names().items() if ownership.belongs(name, owner)}
 
     def _names(self) -> dict[str, Any]:
         kind = module().vim.VirtualMachine
-        rows = bulk(self.vcenter, kind, ["name"], under=self._folder())
-        return {got["name"]: vm for vm, got in rows if "name" in got}
+        rows = bulk(self.vcenter, kind, ["name"], root=self._folder())
+        return {values["name"]: vm for vm, values in rows if "name" in values}
 
     def _pool(self, owner: Owner) -> Any:
-        """Return the owner's pool: made now, or by an earlier call of this harness."""
+        """Return the owner's pool; create it unless this harness has already done so."""
         name = ownership.pool_name(owner)
         parent = self._cluster().resourcePool
-        found = resource_pools.find(self.vcenter, parent, name)
-        if found is None:
-            self._begun.add(owner.mark)
+        pool = resource_pools.find(self.vcenter, parent, name)
+        if pool is None:
+            self._begun.add(owner.tag)
             try:
-                found = resource_pools.create(parent, name, self.recipe.pool)
+                pool = resource_pools.create(parent, name, self.recipe.pool)
             except LaunchFailed:
-                self._begun.discard(owner.mark)
+                self._begun.discard(owner.tag)
                 raise
-        elif owner.mark not in self._begun or not self._is_ours(found, owner):
-            raise resource_pools.taken(name)
-        elif owner.mark in self._marked:
-            return found
-        resource_pools.set_owner(
-            self.vcenter, found, owner
-        )  # also where the call that made it got no answer
-        self._marked.add(owner.mark)
-        return found
+        elif owner.tag not in self._begun or not self._owns_pool(pool, owner):
+            raise resource_pools.name_taken(name)
+        elif owner.tag in self._tagged:
+            return pool
+        # also for a pool whose creation got no answer
+        resource_pools.set_owner(self.vcenter, pool, owner)
+        self._tagged.add(owner.tag)
+        return pool
 
-    def _is_ours(self, pool: Any, owner: Owner) -> bool:
-        known = {one._GetMoId(): whose.mark for one, whose in resource_pools.owned(self.vcenter)}
-        return known.get(pool._GetMoId()) == owner.mark
+    def _owns_pool(self, pool: Any, owner: Owner) -> bool:
+        tags = {
+            entity._GetMoId(): owner_.tag for entity, owner_ in resource_pools.owned(self.vcenter)
+        }
+        return tags.get(pool._GetMoId()) == owner.tag
 
     def _cluster(self) -> Any:
         return self.vcenter.find(f"{self.recipe.datacenter}/host/{self.recipe.cluster}", "cluster")
@@ -321,28 +326,28 @@ class Cloner:
         return self.vcenter.find(path, "folder")
 
     def _hosts(self, shape: Shape) -> list[Any]:
-        """Return the hosts that take clones in turn: those named, or all where it matters."""
+        """Return the hosts that get clones in turn: those of the recipe, or all if it matters."""
         path = f"{self.recipe.datacenter}/host/{self.recipe.cluster}"
-        asked = vgpus.wanted(shape)
+        wanted = vgpus.wanted(shape)
         if self.recipe.hosts:
-            found = [self.vcenter.find(f"{path}/{name}", "host") for name in self.recipe.hosts]
-        elif self.recipe.anti_affinity or asked is not None:
-            found = anti_affinity.hosts(self.vcenter, self._cluster())
+            hosts = [self.vcenter.find(f"{path}/{name}", "host") for name in self.recipe.hosts]
+        elif self.recipe.anti_affinity or wanted is not None:
+            hosts = anti_affinity.hosts(self.vcenter, self._cluster())
         else:
             return []
-        if asked is None:
-            return found
-        if offering := vgpus.offering(self.vcenter, found, asked[0]):
-            return offering
+        if wanted is None:
+            return hosts
+        if suitable := vgpus.offering(self.vcenter, hosts, wanted[0]):
+            return suitable
         raise UnsuitableEnvironment(
             f"vCenter {self.vcenter.address}: no host of the cluster {self.recipe.cluster!r}"
-            f" offers the vGPU profile {asked[0]!r}",
-            remedy="say another in worker.gpu, or other hosts",
+            f" offers the vGPU profile {wanted[0]!r}",
+            remedy="set another worker.gpu, or other hosts",
         )
 
 
 def config(owner: Owner, shape: Shape) -> Any:
-    """Return what a clone of the owner is configured to be."""
+    """Return the configuration of the owner's clone."""
     vim = module().vim
     return vim.VirtualMachineConfigSpec(
         numCPUs=shape.cores,

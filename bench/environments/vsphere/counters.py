@@ -1,4 +1,4 @@
-"""vCenter's own counters of VMs and their hosts: what a guest cannot see of its neighbours."""
+"""vCenter's counters of VMs and their hosts: they show neighbours that a guest cannot see."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Row = dict[str, object]
 
 
 class VcenterCounters:
-    """The counters of a run's VMs and the hosts they stood on, as ``vcenter.parquet``.
+    """The counters of a run's VMs and their hosts, as ``vcenter.parquet``.
 
     Nothing runs between ``start`` and ``stop``: vCenter keeps its real-time statistics for an
-    hour. It never fails a run: what goes wrong is logged, and the file is missing.
+    hour. It never fails a run: problems are logged, and the file is missing.
     """
 
     def __init__(self, vcenter: Vcenter, vms: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ class VcenterCounters:
         self._since: datetime | None = None
 
     def start(self, interval: float) -> None:
-        """Note the vCenter's time and the hosts; its rate is its own, ``INTERVAL``, not ours."""
+        """Remember the vCenter's time and the hosts; the rate is vCenter's ``INTERVAL``."""
         try:
             self._since = self._vcenter.instance.CurrentTime()
             self._hosts = {}
@@ -56,7 +56,7 @@ class VcenterCounters:
             _log.warning("no counters of vCenter: %s", type(error).__name__)
 
     def stop(self, folder: Path) -> None:
-        """Ask for the time since ``start`` in one query, and write it into ``folder``."""
+        """Query the samples since ``start`` and write them into ``folder``."""
         if self._since is None:
             return
         try:
@@ -66,64 +66,68 @@ class VcenterCounters:
             _log.warning("no counters of vCenter: %s", type(error).__name__)
 
     def _note_hosts(self) -> None:
-        """Number the hosts as they appear: their names are not for the record."""
+        """Give the hosts numbers as they appear: records hold no host names."""
         vms = list(self._vms.values())
-        told = read(self._vcenter, vms, ["runtime.host"])
+        properties = read(self._vcenter, vms, ["runtime.host"])
         for vm in vms:
-            host = told.get(vm._GetMoId(), {}).get("runtime.host")
+            host = properties.get(vm._GetMoId(), {}).get("runtime.host")
             if host is not None and host not in self._hosts.values():
                 self._hosts[f"host-{len(self._hosts)}"] = host
 
     def _rows(self, since: datetime) -> Iterator[Row]:
         perf = module().vim.PerformanceManager
         manager = self._vcenter.content.perfManager
-        known = {one.key: _name(one) for one in manager.perfCounter}
+        names_ = {managed.key: _name(managed) for managed in manager.perfCounter}
         ids = [
             perf.MetricId(counterId=key, instance="")
-            for key, name in known.items()
+            for key, name in names_.items()
             if name in COUNTERS
         ]
         scopes = {**self._vms, **self._hosts}
         answer = manager.QueryPerf(
             [
                 perf.QuerySpec(
-                    entity=one, metricId=ids, intervalId=INTERVAL, startTime=since, format="normal"
+                    entity=managed,
+                    metricId=ids,
+                    intervalId=INTERVAL,
+                    startTime=since,
+                    format="normal",
                 )
-                for one in scopes.values()
+                for managed in scopes.values()
             ]
         )
-        names = {one._GetMoId(): scope for scope, one in scopes.items()}
+        names = {managed._GetMoId(): scope for scope, managed in scopes.items()}
         for entity in answer:
-            yield from _entity_rows(entity, names[entity.entity._GetMoId()], known)
+            yield from _entity_rows(entity, names[entity.entity._GetMoId()], names_)
 
 
 def write(rows: list[Row], target: Path) -> None:
-    """Write rows of ``wall_ns``, ``scope`` and COLUMNS (double, null where not known).
+    """Write rows of ``wall_ns``, ``scope`` and COLUMNS (double, null if unknown).
 
-    ValueError where there are none.
+    ValueError if there are none.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not rows:
-        raise ValueError("vCenter has no samples of this time")
+        raise ValueError("vCenter has no samples for this time")
     fields = [("wall_ns", pa.int64()), ("scope", pa.string())]
     fields += [(name, pa.float64()) for name in COLUMNS]
     pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields)), target)
 
 
-def _entity_rows(entity: Any, scope: str, known: Mapping[int, str]) -> list[Row]:
+def _entity_rows(entity: Any, scope: str, names: Mapping[int, str]) -> list[Row]:
     """Return one entity's rows, oldest first (servers differ in their order)."""
     rows: list[Row] = [
         {"wall_ns": int(info.timestamp.timestamp() * 1e9), "scope": scope}
         for info in entity.sampleInfo
     ]
     for series in entity.value:
-        if len(series.value) != len(rows):  # not kept for this entity, or its times are unknown
+        if len(series.value) != len(rows):  # not recorded for this entity, or its times are unknown
             continue
-        column, factor = COUNTERS[known[series.id.counterId]]
+        column, factor = COUNTERS[names[series.id.counterId]]
         for row, value in zip(rows, series.value, strict=True):
-            if value >= 0:  # -1 is vSphere's "not known"
+            if value >= 0:  # -1 is vSphere's "unknown"
                 row[column] = value * factor
     return sorted(rows, key=lambda row: cast("int", row["wall_ns"]))
 

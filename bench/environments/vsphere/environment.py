@@ -1,4 +1,4 @@
-"""Workers cloned on a vSphere cluster: measured, scaled out and in, and gone afterwards."""
+"""Workers that are cloned on a vSphere cluster for each cluster, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ KIND = "vsphere"
 
 
 class VsphereEnvironment(HostEnvironment):
-    """Spark and TensorFlow on clones that are made for each cluster."""
+    """Spark and TensorFlow on new clones for each cluster."""
 
     kind = KIND
 
     def __init__(self, provider: VsphereProvider, address: str) -> None:
-        """Keep both; nothing is connected yet."""
+        """Prepare the environment; it connects when it is first asked."""
         super().__init__(provider, ENGINES)
         self.clones = provider
         self._address = address
 
-    def machines(self, need: ClusterSpec) -> int:
+    def machines(self, spec: ClusterSpec) -> int:
         """Return how many VMs a cluster takes: its workers, and Spark's driver."""
-        return len(self.clones.shapes(need))
+        return len(self.clones.shapes(spec))
 
     def machines_used(self) -> frozenset[str]:
-        """Return the cluster: its hosts carry the clones of every environment on it."""
+        """Return the vSphere cluster: its hosts run the clones of every environment on it."""
         recipe = self.clones.recipe
         return frozenset({f"{self._address}/{recipe.datacenter}/{recipe.cluster}"})
 
-    def creates(self, need: ClusterSpec) -> str:
-        """Say which VMs and which pool are made, from what and where."""
-        recipe, shapes = self.clones.recipe, self.clones.shapes(need)
-        sizes = [f"driver of {_size(shapes[0])}"] if len(shapes) > need.workers else []
-        sizes.append(f"{plural(need.workers, 'worker')} of {_size(shapes[-1])}")
+    def creates(self, spec: ClusterSpec) -> str:
+        """Describe which VMs and pool are created, from which template and where."""
+        recipe, shapes = self.clones.recipe, self.clones.shapes(spec)
+        sizes = [f"driver of {_size(shapes[0])}"] if len(shapes) > spec.workers else []
+        sizes.append(f"{plural(spec.workers, 'worker')} of {_size(shapes[-1])}")
         base = f"{recipe.clone} clones of {recipe.template!r}"
         if recipe.clone == "linked":
             base += f" ({'its current snapshot' if recipe.snapshot is None else recipe.snapshot})"
@@ -64,22 +64,22 @@ class VsphereEnvironment(HostEnvironment):
             " one cluster at a time"
         )
 
-    def check(self, need: ClusterSpec) -> Sequence[Finding]:
-        """Say what the vCenter, the template, hosts and the pool lack for these clones."""
-        if need.engine not in self.engines:
-            return super().check(need)
-        met = self._met
-        if isinstance(met, Finding):
-            return [met]
-        recipe, shapes = self.clones.recipe, self.clones.shapes(need)
-        fits = self.engines[need.engine].fits(need)
-        return [*fits, *checks.check(met, recipe, shapes)]
+    def check(self, spec: ClusterSpec) -> Sequence[Finding]:
+        """Report what vCenter, template, hosts and pool lack for these clones."""
+        if spec.engine not in self.engines:
+            return super().check(spec)
+        surveyed = self._survey
+        if isinstance(surveyed, Finding):
+            return [surveyed]
+        recipe, shapes = self.clones.recipe, self.clones.shapes(spec)
+        fits = self.engines[spec.engine].fits(spec)
+        return [*fits, *checks.check(surveyed, recipe, shapes)]
 
     @functools.cached_property
-    def _met(self) -> Survey | Finding:
-        """What was found on the vCenter, asked once; or why it cannot be used.
+    def _survey(self) -> Survey | Finding:
+        """The vCenter's survey, made once; or the reason why it cannot be used.
 
-        One that does not answer is against its own cells: others of the study may be run.
+        A vCenter that does not answer blocks its own cells only, not the study.
         """
         try:
             try:
@@ -96,7 +96,7 @@ class VsphereEnvironment(HostEnvironment):
 
 
 def build(spec: EnvironmentSpec) -> Environment:
-    """Return the environment of a study's vCenter; nothing is asked of it yet."""
+    """Return the environment of a study's vCenter; it connects when it is first asked."""
     need_asyncssh()
     if importlib.util.find_spec("pyVmomi") is None:
         raise MissingExtra("pyvmomi", "vsphere")
@@ -108,13 +108,13 @@ def build(spec: EnvironmentSpec) -> Environment:
         _recipe(settings),
         _login(settings),
         system=parse_memory(settings.system_memory),
-        driverless=frozenset(one.name for one in ENGINES.values() if not one.has_driver),
+        driverless=frozenset(engine.name for engine in ENGINES.values() if not engine.has_driver),
     )
     return VsphereEnvironment(provider, settings.vcenter)
 
 
 def _readable(what: str, path: str | None) -> None:
-    """Refuse a file that cannot be read now: found later, it would cost clones for nothing."""
+    """Reject an unreadable file before anything is cloned."""
     if path is None:
         return
     try:
@@ -123,15 +123,16 @@ def _readable(what: str, path: str | None) -> None:
     except (OSError, RuntimeError, ValueError) as error:  # no such user's home, a NUL
         why = getattr(error, "strerror", None) or str(error)
         raise UnsuitableEnvironment(
-            f"{what} = {path!r} cannot be read: {why}", remedy="say where the file is"
+            f"{what} = {path!r} cannot be read: {why}",
+            remedy="name another file, or make that one readable",
         ) from None
 
 
 def _connect(settings: Settings) -> Vcenter:
     if settings.user is None or settings.password is None:
         raise UnsuitableEnvironment(
-            f"vCenter {settings.vcenter}: user and password are not said",
-            remedy='say user and password = { env = "NAME" }; records do not hold them',
+            f"vCenter {settings.vcenter}: user and password are missing",
+            remedy='set user and password = { env = "NAME" }; records do not hold them',
         )
     return Vcenter(
         settings.vcenter,

@@ -1,8 +1,8 @@
-"""The SSH host keys of fresh clones, as vCenter tells them: never trusted at first sight.
+"""The SSH host keys of new clones, read through vCenter: none is trusted on first use.
 
-A clone that makes its host keys at its first boot writes the public ones into its own guestinfo
-(open-vm-tools: ``vmtoolsd --cmd "info-set guestinfo.benchcast.hostkeys ..."``). We read them over
-the connection to vCenter, whose certificate is verified: guest -> hypervisor -> vCenter -> here.
+A clone makes host keys at its first boot and writes the public ones into its own guestinfo
+(open-vm-tools: ``vmtoolsd --cmd "info-set guestinfo.benchcast.hostkeys ..."``). Benchcast reads
+them over the connection to vCenter, whose certificate it verifies.
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ from bench.environments.vsphere.properties import read
 from bench.errors import LaunchFailed
 
 GUESTINFO = "guestinfo.benchcast.hostkeys"
-PAUSE = 0.5  # seconds between looks
-# Key type and key only: no patterns, markers or comments of a guest's get into known_hosts.
+PAUSE = 0.5  # seconds between two reads
+# Key type and key only: a guest's patterns, markers or comments must not reach known_hosts.
 _KEY = re.compile(r"((?:ssh|ecdsa)-[a-z0-9-]+) ([A-Za-z0-9+/]+=*)(?:\s.*)?", re.ASCII)
 
 
 def lines(text: str) -> bytes:
-    """Return lines of a known_hosts file that is for one host alone; empty without a key."""
-    found = (_KEY.fullmatch(line.strip()) for line in text.splitlines())
-    return b"".join(f"* {key[1]} {key[2]}\n".encode("ascii") for key in found if key)
+    """Return the lines of a known_hosts file for one host; empty without a key."""
+    matches = (_KEY.fullmatch(line.strip()) for line in text.splitlines())
+    return b"".join(f"* {key[1]} {key[2]}\n".encode("ascii") for key in matches if key)
 
 
 def fetch(vcenter: Vcenter, vms: Mapping[str, Any], timeout: float) -> dict[str, bytes]:
-    """Wait until every VM (name -> VM) has told its keys; LaunchFailed names those without."""
+    """Wait for every VM's keys (by name); LaunchFailed names VMs without."""
     ends = time.monotonic() + timeout
     while True:
-        got = read(vcenter, list(vms.values()), ["config.extraConfig"])
-        known = {name: lines(_text(got.get(vm._GetMoId(), {}))) for name, vm in vms.items()}
-        late = sorted(name for name, keys in known.items() if not keys)
+        properties = read(vcenter, list(vms.values()), ["config.extraConfig"])
+        host_keys = {
+            name: lines(_text(properties.get(vm._GetMoId(), {}))) for name, vm in vms.items()
+        }
+        late = sorted(name for name, keys in host_keys.items() if not keys)
         if not late:
-            return known
+            return host_keys
         if time.monotonic() >= ends:
             raise LaunchFailed(
                 f"no host key of {', '.join(late[:5])} in {GUESTINFO} after {timeout:g} s",
-                remedy="have the template write it at its first boot, or say ssh.known_hosts",
+                remedy="let the template write it at its first boot, or set ssh.known_hosts",
             )
         time.sleep(PAUSE)
 
 
 def _text(properties: Mapping[str, Any]) -> str:
     options = properties.get("config.extraConfig") or ()
-    return next((str(one.value) for one in options if one.key == GUESTINFO), "")
+    return next((str(option.value) for option in options if option.key == GUESTINFO), "")

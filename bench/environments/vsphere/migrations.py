@@ -1,4 +1,4 @@
-"""Workers that vCenter moves to another host while they work: from its events, when and where."""
+"""Migrations of worker VMs to another host during a run, from vCenter's events."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bench.errors import BenchError
 from bench.records.results import RunEvent
 
 KINDS = ("VmMigratedEvent", "VmRelocatedEvent", "DrsVmMigratedEvent")
-PAGE = 1000  # events an answer; the largest that vCenter gives
+PAGE = 1000  # events in an answer; vCenter's limit
 _log = logging.getLogger(__name__)
 
 
-class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """A VM's move: ``at`` in UTC by the vCenter's clock; hosts None where the event has none.
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """A VM's migration: ``at`` in UTC by the vCenter's clock; a host is None if not reported.
 
-    Host names are for messages; a record takes ``text`` with them only where the study names them.
+    A record holds ``text``, which names only hosts that the study names.
     """
 
     name: str
@@ -32,20 +32,20 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None
     key: int
 
-    def text(self, known: Iterable[str] = ()) -> str:
-        """Say it in one line; hosts that are not ``known`` (the study's own) stay unnamed."""
-        named = set(known)
+    def text(self, named: Iterable[str] = ()) -> str:
+        """Return it as one line that names only the hosts in ``named`` (the study's)."""
+        allowed = set(named)
         ends = [
-            one if one in named else f"{word} host"
-            for one, word in ((self.source, "one"), (self.target, "another"))
+            host if host in allowed else f"{word} host"
+            for host, word in ((self.source, "one"), (self.target, "another"))
         ]
         return f"{self.name} moved from {ends[0]} to {ends[1]} ({self.kind})"
 
 
 class MigrationWatcher:
-    """Asks vCenter for the moves between ``start`` and ``stop``; it never fails a run.
+    """Asks vCenter for the migrations between ``start`` and ``stop``; it never fails a run.
 
-    Each is an event ``migrated`` at the vCenter's time; hosts are named where the study names them.
+    Each is an event ``migrated`` at the vCenter's time; it names only hosts that the study names.
     """
 
     def __init__(self, vcenter: Vcenter, vms: Mapping[str, Any], named: Iterable[str]) -> None:
@@ -54,80 +54,85 @@ class MigrationWatcher:
         self._vms = dict(vms)
         self._named = tuple(named)
         self._since: datetime | None = None
-        self._moves: list[Move] = []
+        self._migrations: list[Migration] = []
 
     def start(self, interval: float) -> None:
-        """Note the vCenter's time; events come when they come, whatever the ``interval``."""
-        self._moves = []
+        """Remember the vCenter's time; ``interval`` does not matter."""
+        self._migrations = []
         try:
             self._since = clock(self._vcenter)
         except _failures() as error:
             self._since = None
-            _log.warning("moves between hosts are not watched: %s", type(error).__name__)
+            _log.warning("migrations are not watched: %s", type(error).__name__)
 
     def stop(self, folder: Path) -> None:
-        """Ask for the moves since then; nothing is written: they become events of the run."""
+        """Query the migrations since ``start``; they become events of the run, not a file."""
         if self._since is None:
             return
         try:
-            self._moves = moves(self._vcenter, self._vms, self._since)
+            self._migrations = migrations(self._vcenter, self._vms, self._since)
         except _failures() as error:
-            _log.warning("moves between hosts are not known: %s", type(error).__name__)
+            _log.warning("migrations are unknown: %s", type(error).__name__)
 
     def events(self) -> Sequence[RunEvent]:
-        """Return one event a move, oldest first."""
+        """Return an event for each migration, oldest first."""
         return [
             RunEvent(
-                at=move.at,
+                at=migration.at,
                 kind="migrated",
-                text=move.text(self._named),
+                text=migration.text(self._named),
             )
-            for move in self._moves
+            for migration in self._migrations
         ]
 
 
 def clock(vcenter: Vcenter) -> datetime:
-    """Return the vCenter's own time, in UTC: events are asked for by it, not by ours."""
+    """Return the vCenter's own time in UTC, by which it selects events."""
     return _utc(vcenter.instance.CurrentTime())
 
 
-def moves(vcenter: Vcenter, vms: Mapping[str, Any], since: datetime) -> list[Move]:
-    """Return the moves of these VMs (name -> VM) since a time of the vCenter, oldest first.
+def migrations(vcenter: Vcenter, vms: Mapping[str, Any], since: datetime) -> list[Migration]:
+    """Return the migrations of these VMs (name -> VM) since a vCenter's time, oldest first.
 
-    A VmRelocatedEvent that names one host twice moved disks only, and is left out; a migration
-    that does so (written before the move, as govmomi's simulator does) has no ``target``. Calls:
-    one for the collector and one for each ``PAGE`` events, however many VMs.
+    A VmRelocatedEvent with the same host twice moved disks only and is left out; another event
+    with the same host twice (govmomi's simulator writes it before the migration) has no
+    ``target``. Calls: one for the collector and one for each ``PAGE`` events, for any number of
+    VMs.
     """
-    event = module().vim.event
+    event_api = module().vim.event
     manager = vcenter.content.eventManager
     collector = manager.CreateCollectorForEvents(
-        event.EventFilterSpec(
-            time=event.EventFilterSpec.ByTime(beginTime=since), eventTypeId=list(KINDS)
+        event_api.EventFilterSpec(
+            time=event_api.EventFilterSpec.ByTime(beginTime=since), eventTypeId=list(KINDS)
         )
     )
     names = {vm._GetMoId(): name for name, vm in vms.items()}
-    found: dict[int, Move | None] = {}
+    by_key: dict[int, Migration | None] = {}
     try:
         while page := collector.ReadNextEvents(PAGE):
-            fresh = [one for one in page if one.key not in found]
-            found |= {one.key: _move(one, names) for one in fresh}
+            fresh = [event for event in page if event.key not in by_key]
+            by_key |= {event.key: _migration(event, names) for event in fresh}
             if not fresh:
                 break
     finally:
         collector.DestroyCollector()
-    wanted = [m for m in found.values() if m is not None and m.name and m.at >= since]
+    wanted = [
+        migration
+        for migration in by_key.values()
+        if migration is not None and migration.name and migration.at >= since
+    ]
     return sorted(wanted, key=lambda move: (move.at, move.key))
 
 
-def _move(event: Any, names: Mapping[str, str]) -> Move | None:
-    """Read one event; None where only disks moved."""
+def _migration(event: Any, names: Mapping[str, str]) -> Migration | None:
+    """Return an event's migration; None if only disks moved."""
     kind = type(event).__name__.rpartition(".")[2]
     vm = getattr(event, "vm", None)
     source, target = getattr(event, "sourceHost", None), getattr(event, "host", None)
     same = source is not None and target is not None and source.name == target.name
     if same and kind == "VmRelocatedEvent":
         return None
-    return Move(
+    return Migration(
         name=names.get(vm.vm._GetMoId(), "") if vm is not None else "",
         kind=kind,
         at=_utc(event.createdTime),

@@ -1,4 +1,4 @@
-"""Reading many objects at once: one view, one traversal, pages of properties."""
+"""Reads many objects at once: one view, one traversal, pages of properties."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 
 from bench.environments.vsphere.client import Vcenter, module
 
-PAGE = 1000  # objects an answer
+PAGE = 1000  # objects in an answer
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """An ESXi host: ``memory`` in bytes, ``threads`` of its ``cores`` of ``mhz`` each.
 
-    ``name`` is for placement and messages; records take it only where the study names it. ``gpus``
-    are the vGPU profiles that it offers.
+    ``name`` is for placement and messages; records hold it only if the study names the host.
+    ``gpus`` are the vGPU profiles that it offers.
     """
 
     id: str
@@ -32,15 +32,15 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bulk(
-    vcenter: Vcenter, kind: Any, paths: Sequence[str], *, under: Any = None
+    vcenter: Vcenter, kind: Any, paths: Sequence[str], *, root: Any = None
 ) -> list[tuple[Any, dict[str, Any]]]:
-    """Return (object, properties) of every ``kind`` below ``under`` (default: everything).
+    """Return (object, properties) of every ``kind`` below ``root`` (default: everything).
 
     A property that is not set is absent. Calls: three, and one more for each ``PAGE`` objects.
     """
     query = module().vmodl.query.PropertyCollector
-    root = vcenter.content.rootFolder if under is None else under
-    view = vcenter.content.viewManager.CreateContainerView(root, [kind], True)
+    top = vcenter.content.rootFolder if root is None else root
+    view = vcenter.content.viewManager.CreateContainerView(top, [kind], True)
     try:
         walk = query.TraversalSpec(name="view", path="view", skip=False, type=type(view))
         spec = query.FilterSpec(
@@ -56,7 +56,7 @@ def bulk(
 def read(
     vcenter: Vcenter, objects: Sequence[Any], paths: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the properties of these objects of one kind, by id; what is not set is absent.
+    """Return the properties of objects of one kind, by id; a property that is not set is absent.
 
     Calls: one, and one more for each ``PAGE`` objects.
     """
@@ -64,15 +64,18 @@ def read(
         return {}
     query = module().vmodl.query.PropertyCollector
     spec = query.FilterSpec(
-        objectSet=[query.ObjectSpec(obj=one) for one in objects],
+        objectSet=[query.ObjectSpec(obj=managed) for managed in objects],
         propSet=[query.PropertySpec(type=type(objects[0]), pathSet=list(paths))],
         reportMissingObjectsInResults=False,
     )
-    return {one._GetMoId(): got for one, got in _pages(vcenter.content.propertyCollector, spec)}
+    return {
+        managed._GetMoId(): values
+        for managed, values in _pages(vcenter.content.propertyCollector, spec)
+    }
 
 
-def hosts(vcenter: Vcenter, *, under: Any = None) -> list[HostFacts]:
-    """Return every ESXi host below ``under`` with its model and size."""
+def hosts(vcenter: Vcenter, *, root: Any = None) -> list[HostFacts]:
+    """Return every ESXi host below ``root`` with its model and size."""
     names = {
         "name": "name",
         "model": "summary.hardware.model",
@@ -83,18 +86,19 @@ def hosts(vcenter: Vcenter, *, under: Any = None) -> list[HostFacts]:
         "memory": "summary.hardware.memorySize",
         "state": "summary.runtime.connectionState",
     }
-    offered = "config.sharedPassthruGpuTypes"  # absent where there are none
+    offered = "config.sharedPassthruGpuTypes"  # absent if there are none
     paths = [*names.values(), offered]
-    found = bulk(vcenter, module().vim.HostSystem, paths, under=under)
+    rows = bulk(vcenter, module().vim.HostSystem, paths, root=root)
     return [
         HostFacts(
             id=host._GetMoId(),
-            connected=got.get(names["state"]) == "connected",
-            gpus=tuple(got.get(offered) or ()),
-            **{key: got[path] for key, path in names.items() if key != "state"},
+            connected=properties.get(names["state"]) == "connected",
+            gpus=tuple(properties.get(offered) or ()),
+            **{key: properties[path] for key, path in names.items() if key != "state"},
         )
-        for host, got in found
-        if all(path in got for path in names.values())  # a host that never answered has no sizes
+        for host, properties in rows
+        # a host that never answered has no sizes
+        if all(path in properties for path in names.values())
     ]
 
 
@@ -103,8 +107,10 @@ def _pages(collector: Any, spec: Any) -> list[tuple[Any, dict[str, Any]]]:
     rows: list[tuple[Any, dict[str, Any]]] = []
     page = collector.RetrievePropertiesEx([spec], query.RetrieveOptions(maxObjects=PAGE))
     while page is not None:
-        for one in page.objects or ():
-            rows.append((one.obj, {each.name: each.val for each in one.propSet or ()}))
+        rows += [
+            (content.obj, {each.name: each.val for each in content.propSet or ()})
+            for content in page.objects or ()
+        ]
         if not page.token:
             break
         page = collector.ContinueRetrievePropertiesEx(page.token)

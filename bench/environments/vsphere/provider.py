@@ -1,8 +1,8 @@
-"""Clones as hosts: made to measure for a need, reached by SSH, and gone when they are released.
+"""Clones as hosts: created for a cluster, reached by SSH, and destroyed when released.
 
-A worker has a clone of its own, and so has a driver where the engine uses one; the clone has the
-worker's cores and its memory, with what the guest's system needs on top. Nothing is kept in a
-clone that must be cleaned up: it goes as a whole, by the owner's mark in its name.
+Each worker has a clone of its own, and so has the driver if the engine uses one. A clone has the
+worker's cores, and its memory plus that of the guest's system. Cleanup destroys whole clones, by
+the owner's tag in their names.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _log = logging.getLogger(__name__)
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """How to log in to clones. ``known_hosts`` None: vCenter tells their keys (guestinfo).
+    """How to log in to clones. Without ``known_hosts``, vCenter reports their keys (guestinfo).
 
-    Without ``python`` the engines' environments are built on the clones.
-    ``alias`` is the name under which the file has the template's key, or by which an authority's
-    certificates know the clones. ``timeout`` is for logging in once there is an address.
+    Without ``python``, uv builds the engines' environments on the clones.
+    ``alias`` is the name of the template's key in that file, or the name in an authority's
+    certificates. ``timeout`` bounds the login once a clone has an address.
     """
 
     user: str | None
@@ -66,7 +66,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CloneHost(Host):
-    """A place on a clone; ``provision_seconds`` is what cloning it took, by the vCenter's clock."""
+    """A host on a clone; ``provision_seconds`` is the cloning time by vCenter's clock."""
 
     def __init__(
         self,
@@ -77,21 +77,21 @@ class CloneHost(Host):
         clone: cloning.Machine,
         hypervisor: Mapping[str, str],
     ) -> None:
-        """Take a tagged folder on the clone; ``hypervisor`` are facts of its hypervisor."""
+        """Use a tagged folder on the clone; ``hypervisor`` holds facts about its ESXi host."""
         super().__init__(channel, folders, clone.address, owner, index)
         self.channel: SshChannel = channel
         self.clone = clone
         self.provision_seconds = clone.clone_seconds
         self.hypervisor = hypervisor
-        self._placed = _placed(super().machine(), hypervisor)
+        self._with_hypervisor = _with_hypervisor(super().machine(), hypervisor)
 
     def machine(self) -> Machine:
         """Return the guest's facts with those of its hypervisor."""
-        return self._placed
+        return self._with_hypervisor
 
 
 class VsphereProvider:
-    """Clones hosts, keeps those that still fit, and destroys the others."""
+    """Clones hosts, keeps suitable ones, and destroys the others."""
 
     def __init__(
         self,
@@ -102,48 +102,48 @@ class VsphereProvider:
         system: int,
         driverless: frozenset[str],
     ) -> None:
-        """``system`` bytes are the guest's own; engines of ``driverless`` use no driver's host."""
+        """Add ``system`` bytes for the guest's system; ``driverless`` engines get no driver."""
         self._connect = connect
         self.recipe = recipe
         self.login = login
         self._system = system
         self._driverless = driverless
         self.timeouts = Timeouts()  # of the channels to clones
-        self._held: dict[str, set[int]] = {}  # a clone's name -> the places on it
+        self._on_clone: dict[str, set[int]] = {}  # a clone's name -> indices of the hosts on it
         self._indices: dict[str, itertools.count[int]] = {}
 
     @functools.cached_property
     def vcenter(self) -> Vcenter:
-        """The connection, made when it is first needed."""
+        """The connection to vCenter, opened on first use."""
         return self._connect()
 
     @functools.cached_property
     def cloner(self) -> Cloner:
-        """What clones."""
+        """The cloner, made on first use."""
         return Cloner(self.vcenter, self.recipe)
 
-    def shapes(self, need: ClusterSpec) -> list[Shape]:
-        """Return what is cloned for a need: the driver's first, where the engine uses one."""
-        driver = [] if need.engine in self._driverless else [self._sized(need.driver)]
-        return driver + [self._sized(need.worker)] * need.workers
+    def shapes(self, spec: ClusterSpec) -> list[Shape]:
+        """Return the shapes of a cluster's clones: the driver's first, if the engine uses one."""
+        driver = [] if spec.engine in self._driverless else [self._sized(spec.driver)]
+        return driver + [self._sized(spec.worker)] * spec.workers
 
     def scale(
-        self, hosts: Sequence[contracts.Host], need: ClusterSpec, owner: Owner
+        self, hosts: Sequence[contracts.Host], spec: ClusterSpec, owner: Owner
     ) -> list[contracts.Host]:
-        """Return the hosts of a need, driver first: of ``hosts`` those that fit, and new ones.
+        """Return a cluster's hosts, driver first: suitable ones of ``hosts``, and new ones.
 
-        What does not fit goes first, so that there are never more than the need takes. On
-        LaunchFailed nothing new is left; what was kept stays the caller's.
+        It releases other hosts first, so that there are never more than the cluster needs. On
+        LaunchFailed it removes new hosts; the caller keeps the present ones.
         """
-        given = [host for host in hosts if isinstance(host, CloneHost)]
-        driver, workers = self._kept(given, need)
-        self.release([one for one in given if one is not driver and one not in workers])
-        own = need.engine not in self._driverless
-        lacking = [self._sized(need.driver)] * (own and driver is None)
-        lacking += [self._sized(need.worker)] * (need.workers - len(workers))
-        fresh = self._new(lacking, owner) if lacking else []
+        clones = [host for host in hosts if isinstance(host, CloneHost)]
+        driver, workers = self._kept(clones, spec)
+        self.release([host for host in clones if host is not driver and host not in workers])
+        has_driver = spec.engine not in self._driverless
+        missing = [self._sized(spec.driver)] * (has_driver and driver is None)
+        missing += [self._sized(spec.worker)] * (spec.workers - len(workers))
+        fresh = self._new(missing, owner) if missing else []
         try:
-            if own and driver is None:
+            if has_driver and driver is None:
                 driver, *added = fresh
             else:
                 added = fresh
@@ -154,69 +154,69 @@ class VsphereProvider:
             raise
 
     def release(self, hosts: Sequence[contracts.Host]) -> None:
-        """Destroy the clones of these hosts, or end a place where others stay; idempotent."""
+        """Destroy the clones of these hosts; on a clone with other hosts, close only these."""
         leaving: dict[str, list[CloneHost]] = {}
         for host in hosts:
             if not isinstance(host, CloneHost):
                 raise TypeError(f"not a clone: {host!r}")
-            if host.index in self._held.get(host.clone.name, ()):
+            if host.index in self._on_clone.get(host.clone.name, ()):
                 leaving.setdefault(host.clone.name, []).append(host)
         doomed: dict[str, tuple[Owner, list[str]]] = {}
-        for name, places in leaving.items():
-            if {one.index for one in places} == self._held[name]:
-                owner = places[0].owner
-                doomed.setdefault(owner.mark, (owner, []))[1].append(name)
-                places[0].channel.close()
+        for name, clone_hosts in leaving.items():
+            if {host_.index for host_ in clone_hosts} == self._on_clone[name]:
+                owner = clone_hosts[0].owner
+                doomed.setdefault(owner.tag, (owner, []))[1].append(name)
+                clone_hosts[0].channel.close()
                 continue
-            for one in places:
-                one.close()
-                self._held[name].discard(one.index)
+            for host_ in clone_hosts:
+                host_.close()
+                self._on_clone[name].discard(host_.index)
         for owner, names in doomed.values():
             self.cloner.release(names, owner)
             for name in names:
-                self._held.pop(name, None)
+                self._on_clone.pop(name, None)
 
     def owned(self) -> Iterable[OwnedResource]:
-        """List what carries a mark; a vCenter that cannot be asked is warned of.
+        """List what carries an owner's tag; log a vCenter that cannot be asked.
 
-        Others may still be looked at: records hold no user, and a finished session left nothing.
+        It raises no error, because the caller may still look at other environments.
         """
         try:
             vcenter = self.vcenter
             with vcenter.errors_named():
                 return removal.owned(vcenter, self.recipe.clone_timeout)
         except (LaunchFailed, UserError) as error:
-            _log.warning("what may be left there is not known: %s", error)
+            _log.warning("cannot look for leftovers: %s", error)
             return []
 
     def install_engine(
         self, hosts: Sequence[contracts.Host], engine: Engine
     ) -> list[contracts.Host]:
-        """Build the engine's Python environment on the clones that lack it, where none is said.
+        """Build the engine's Python environment on the clones, unless the study names ``python``.
 
-        Returns the hosts. Clones are alike: where it cannot be built on one, LaunchFailed.
+        Returns the hosts. LaunchFailed if one build fails: all clones are alike.
         """
         if self.login.python is None:
-            places = [host for host in hosts if isinstance(host, CloneHost)]
-            for failure in python_env.install_engine(places, engine, self.login.at_once).values():
+            clones = [host for host in hosts if isinstance(host, CloneHost)]
+            for failure in python_env.install_engine(clones, engine, self.login.at_once).values():
                 raise failure
         return list(hosts)
 
     def sources(self, hosts: Sequence[contracts.Host]) -> Sequence[MetricSource]:
-        """Return the guests' samplers, vCenter's counters and the watch over moves."""
-        places = [host for host in hosts if isinstance(host, CloneHost)]
+        """Return the guests' samplers, vCenter's counters and the migration watcher."""
+        clones = [host for host in hosts if isinstance(host, CloneHost)]
         vms: dict[str, object] = {}
-        for rank, host in reversed(list(enumerate(places))):
-            if rank or host.clone.name not in {one.clone.name for one in places[1:]}:
+        for rank, host in reversed(list(enumerate(clones))):
+            if rank or host.clone.name not in {clone.clone.name for clone in clones[1:]}:
                 vms["driver" if rank == 0 else f"worker-{rank - 1}"] = host.clone.vm
         return [
-            *samplers(places),
+            *samplers(clones),
             VcenterCounters(self.vcenter, vms),
             MigrationWatcher(self.vcenter, vms, self.recipe.hosts),
         ]
 
     def close(self) -> None:
-        """End the session, if there is one; a later call starts another."""
+        """End the session, if any; a later call starts another."""
         if (vcenter := self.__dict__.pop("vcenter", None)) is not None:
             self.__dict__.pop("cloner", None)
             vcenter.close()
@@ -226,69 +226,69 @@ class VsphereProvider:
         return msgspec.structs.replace(shape, memory=memory, cpu_limit=None)
 
     def _kept(
-        self, hosts: Sequence[CloneHost], need: ClusterSpec
+        self, hosts: Sequence[CloneHost], spec: ClusterSpec
     ) -> tuple[CloneHost | None, list[CloneHost]]:
-        """Return the driver, if it can stay, and the workers that can."""
+        """Return the driver and the workers that suit the new spec."""
         if not hosts:
             return None, []
         driver, *workers = hosts
-        size = self._sized(need.worker)
-        kept = [one for one in workers if one.clone.shape == size][: need.workers]
-        beside = driver.clone.name in {one.clone.name for one in workers}
-        if need.engine in self._driverless:
-            stays = beside and bool(kept) and driver.clone.name == kept[0].clone.name
+        size = self._sized(spec.worker)
+        keeping = [worker for worker in workers if worker.clone.shape == size][: spec.workers]
+        beside = driver.clone.name in {worker.clone.name for worker in workers}
+        if spec.engine in self._driverless:
+            stays = beside and bool(keeping) and driver.clone.name == keeping[0].clone.name
         else:
-            stays = not beside and driver.clone.shape == self._sized(need.driver)
-        return driver if stays else None, kept
+            stays = not beside and driver.clone.shape == self._sized(spec.driver)
+        return driver if stays else None, keeping
 
     def _new(self, shapes: Sequence[Shape], owner: Owner) -> list[CloneHost]:
-        """Clone, and log in to the clones; all or none."""
-        made = self.cloner.acquire(shapes, owner)
+        """Clone and log in to the clones, all or none."""
+        clones = self.cloner.acquire(shapes, owner)
         try:
-            vms = {one.name: one.vm for one in made}
+            vms = {clone.name: clone.vm for clone in clones}
             with self.vcenter.errors_named():
-                known = capacity.hypervisors(self.vcenter, self.recipe, vms)
-            channels = self._channels(made)
+                hypervisors = capacity.hypervisors(self.vcenter, self.recipe, vms)
+            channels = self._channels(clones)
             self._reach(channels)
             return [
-                self._host(channel, owner, clone, known[clone.name])
-                for channel, clone in zip(channels, made, strict=True)
+                self._host(channel, owner, clone, hypervisors[clone.name])
+                for channel, clone in zip(channels, clones, strict=True)
             ]
         except BaseException:
-            for one in made:
-                self._held.pop(one.name, None)
-            self.cloner.undo([one.name for one in made], owner)
+            for clone in clones:
+                self._on_clone.pop(clone.name, None)
+            self.cloner.undo([clone.name for clone in clones], owner)
             raise
 
-    def _channels(self, made: Sequence[cloning.Machine]) -> list[SshChannel]:
+    def _channels(self, clones: Sequence[cloning.Machine]) -> list[SshChannel]:
         login = self.login
-        known: Mapping[str, Path | bytes]
+        keys: Mapping[str, Path | bytes]
         if login.known_hosts is None:
-            vms = {one.name: one.vm for one in made}
+            vms = {clone.name: clone.vm for clone in clones}
             with self.vcenter.errors_named():
-                known = host_keys.fetch(self.vcenter, vms, self.recipe.ip_timeout)
+                keys = host_keys.fetch(self.vcenter, vms, self.recipe.ip_timeout)
         else:
-            known = dict.fromkeys((one.name for one in made), login.known_hosts)
+            keys = dict.fromkeys((clone.name for clone in clones), login.known_hosts)
         return [
             SshChannel(
                 Address(
-                    name=one.name,
-                    target=one.address,
+                    name=clone.name,
+                    target=clone.address,
                     port=login.port,
                     user=login.user,
                     key=login.key,
-                    known_hosts=known[one.name],
+                    known_hosts=keys[clone.name],
                     alias=login.alias,
                     python=login.python or "python3",
                     passphrase=login.passphrase,
                 ),
                 self.timeouts,
             )
-            for one in made
+            for clone in clones
         ]
 
     def _reach(self, channels: Sequence[SshChannel]) -> None:
-        """Log in to all, and to those that still boot again and again; LaunchFailed names one."""
+        """Log in to all clones; retry those that still boot. LaunchFailed names one that fails."""
         ends = time.monotonic() + self.login.timeout
         waiting = list(channels)
         while True:
@@ -307,7 +307,7 @@ class VsphereProvider:
             time.sleep(PAUSE)
 
     def _beside(self, worker: CloneHost, owner: Owner) -> CloneHost:
-        """Return a driver's place on a worker's clone."""
+        """Return a driver's host on a worker's clone."""
         return self._host(worker.channel, owner, worker.clone, worker.hypervisor)
 
     def _host(
@@ -318,17 +318,17 @@ class VsphereProvider:
         hypervisor: Mapping[str, str],
     ) -> CloneHost:
         folders = workspace.workspace(channel, self.login.folder)
-        index = next(self._indices.setdefault(owner.mark, itertools.count()))
+        index = next(self._indices.setdefault(owner.tag, itertools.count()))
         host = CloneHost(channel, folders, owner, index, clone, hypervisor)
         host.create()
-        self._held.setdefault(clone.name, set()).add(index)
+        self._on_clone.setdefault(clone.name, set()).add(index)
         return host
 
 
-def _placed(machine: Machine, hypervisor: Mapping[str, str]) -> Machine:
-    """Return a machine's facts with its hypervisor's; the digest is over all of them."""
-    known = msgspec.to_builtins(machine)
-    facts = {name: value for name, value in known.items() if name not in ("record", "digest")}
+def _with_hypervisor(machine: Machine, hypervisor: Mapping[str, str]) -> Machine:
+    """Return a machine's facts with its hypervisor's; the digest covers all of them."""
+    fields = msgspec.to_builtins(machine)
+    facts = {name: value for name, value in fields.items() if name not in ("record", "digest")}
     return msgspec.structs.replace(
         machine,
         hypervisor=dict(hypervisor),

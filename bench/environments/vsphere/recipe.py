@@ -1,4 +1,4 @@
-"""What to clone and where to."""
+"""What to clone, and where."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bench.environments.vsphere.resource_pools import Allocation, Pool
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What to clone and where to; times in seconds, paths below the datacenter's folders.
+    """What to clone, and where; times in seconds, paths below the datacenter's folders.
 
     ``clone`` is linked (from ``snapshot``, or the template's current one), full, or instant (of a
-    running VM). ``hosts`` are ESXi hosts of the cluster that take the clones in turn; none leaves
-    it to the vCenter. With ``anti_affinity`` no two clones are on one host. ``customize`` names
-    a customization specification of the vCenter.
+    running VM). ``hosts`` are ESXi hosts of the cluster that get the clones in turn; without any,
+    the vCenter places them. With ``anti_affinity`` no two clones are on the same host.
+    ``customize`` names a customization specification of the vCenter.
     """
 
     datacenter: str

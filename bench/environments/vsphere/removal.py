@@ -1,4 +1,4 @@
-"""Finding what carries an owner's tag on a vCenter, and destroying exactly that."""
+"""Finds and destroys what carries an owner's tag on a vCenter."""
 
 from __future__ import annotations
 
@@ -16,62 +16,61 @@ from bench.records.cluster import Owner
 from bench.text import plural
 
 
-class _Found:
-    """VMs and the pool of one owner on one vCenter."""
+class _OwnedOnVcenter:
+    """VMs and pool of one owner on one vCenter."""
 
     def __init__(self, vcenter: Vcenter, owner: Owner, timeout: float) -> None:
-        """Start with nothing found; ``timeout`` seconds bound the removal."""
+        """Limit the removal to ``timeout`` seconds."""
         self.owner = owner
         self.vms: list[str] = []
         self.pools = 0
         self._vcenter, self._timeout = vcenter, timeout
 
     def describe(self) -> str:
-        """Say what it is, in one line."""
+        """Return a description of one line."""
         parts = [plural(len(self.vms), "VM")] * bool(self.vms)
         parts += [plural(self.pools, "resource pool")] * bool(self.pools)
         study = self.owner.study or "unknown"
         return f"{', '.join(parts)} on vCenter of study {study}, session {self.owner.session}"
 
     def remove(self) -> None:
-        """Destroy it all; returns when it is gone."""
+        """Destroy everything; return when it is gone."""
         remove(self._vcenter, None, self.owner, self._timeout)
 
 
 def owned(vcenter: Vcenter, timeout: float) -> list[OwnedResource]:
-    """Return one entry an owner, from the tags of VMs and resource pools."""
+    """Return an entry for each owner, from the tags of VMs and resource pools."""
     vim = module().vim
-    found: dict[str, _Found] = {}
+    entries: dict[str, _OwnedOnVcenter] = {}
 
-    def entry(owner: Owner) -> _Found:
-        one = found.setdefault(owner.mark, _Found(vcenter, owner, timeout))
-        one.owner = owner if owner.study else one.owner
-        return one
+    def entry(owner: Owner) -> _OwnedOnVcenter:
+        item = entries.setdefault(owner.tag, _OwnedOnVcenter(vcenter, owner, timeout))
+        item.owner = owner if owner.study else item.owner
+        return item
 
-    for _, got in bulk(vcenter, vim.VirtualMachine, ["name", "config.annotation"]):
-        name = got.get("name", "")
-        if (owner := ownership.owner_of(name, got.get("config.annotation") or "")) is not None:
+    for _, values in bulk(vcenter, vim.VirtualMachine, ["name", "config.annotation"]):
+        name = values.get("name", "")
+        if (owner := ownership.owner_of(name, values.get("config.annotation") or "")) is not None:
             entry(owner).vms.append(name)
     for _, owner in resource_pools.owned(vcenter):
         entry(owner).pools += 1
-    return [OwnedResource(one.owner, one.describe(), one.remove) for one in found.values()]
+    return [OwnedResource(item.owner, item.describe(), item.remove) for item in entries.values()]
 
 
 def remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:
     """Destroy the owner's VMs (those of ``names``, or all) and, with the last, its pool and rule.
 
-    A VM of another name in a marked pool moves to the pool's parent, as vSphere does it. A vCenter
-    that is lost meanwhile is waited for, ``timeout`` seconds in all: what is there is looked for
-    anew, so that nothing is forgotten. LaunchFailed names what stays.
+    vSphere moves other VMs in a tagged pool to the pool's parent. If the vCenter is lost
+    meanwhile, wait for it, ``timeout`` seconds in all, and list everything again. LaunchFailed
+    names what could not be removed.
     """
     _through(vcenter, timeout, lambda left: _remove(vcenter, names, owner, left))
 
 
 def settle(vcenter: Vcenter, begun: Sequence[Any], timeout: float) -> None:
-    """Cancel the tasks that still run, and wait until all are over.
+    """Cancel running tasks and wait until all have ended, also those that cannot be cancelled.
 
-    One that cannot be cancelled is waited for. LaunchFailed names what still runs after
-    ``timeout`` seconds.
+    LaunchFailed names tasks that still run after ``timeout`` seconds.
     """
     _through(vcenter, timeout, lambda left: _settle(vcenter, begun, left))
 
@@ -81,7 +80,7 @@ def _settle(vcenter: Vcenter, begun: Sequence[Any], timeout: float) -> None:
     unable = (vim.fault.InvalidState, vim.fault.NoPermission, module().vmodl.fault.NotSupported)
     running = {}
     for task in begun:
-        with contextlib.suppress(gone):  # over long ago
+        with contextlib.suppress(gone):  # it ended long ago
             info = task.info
             if info.state not in ("queued", "running"):
                 continue
@@ -93,13 +92,13 @@ def _settle(vcenter: Vcenter, begun: Sequence[Any], timeout: float) -> None:
 
 
 def _through(vcenter: Vcenter, timeout: float, work: Callable[[float], None]) -> None:
-    """Do the work, within the seconds it is given; again where the vCenter was lost meanwhile."""
+    """Do the work within ``timeout`` seconds; repeat it after a lost vCenter."""
     ends = time.monotonic() + timeout
     while True:
         left = max(1.0, ends - time.monotonic())
         try:
             return work(left)
-        except (*LOST, module().vmodl.fault.ManagedObjectNotFound) as error:  # tasks go with it
+        except (*LOST, module().vmodl.fault.ManagedObjectNotFound) as error:
             if time.monotonic() >= ends:
                 raise vcenter.unreachable(error) from None
             vcenter.reconnect(max(0.0, ends - time.monotonic()))
@@ -109,28 +108,28 @@ def _through(vcenter: Vcenter, timeout: float, work: Callable[[float], None]) ->
 
 def _remove(vcenter: Vcenter, names: set[str] | None, owner: Owner, timeout: float) -> None:
     vms = [
-        (vm, got)
-        for vm, got in bulk(vcenter, module().vim.VirtualMachine, ["name", "runtime.powerState"])
-        if ownership.belongs(got.get("name", ""), owner)
+        (vm, values)
+        for vm, values in bulk(vcenter, module().vim.VirtualMachine, ["name", "runtime.powerState"])
+        if ownership.belongs(values.get("name", ""), owner)
     ]
-    chosen = {got["name"]: vm for vm, got in vms if names is None or got["name"] in names}
-    running = [n for vm, got in vms if (n := got["name"]) in chosen if _on(got)]
+    chosen = {values["name"]: vm for vm, values in vms if names is None or values["name"] in names}
+    running = [n for vm, values in vms if (n := values["name"]) in chosen if _on(values)]
     off = _begin({name: chosen[name].PowerOff for name in running})
     _all(vcenter, off, timeout, "InvalidPowerState")
     _all(vcenter, _begin({name: vm.Destroy_Task for name, vm in chosen.items()}), timeout)
     if len(chosen) == len(vms):
         anti_affinity.drop(vcenter, owner)
-        for pool, whose in resource_pools.owned(vcenter):
-            if whose.mark == owner.mark:
+        for pool, owner_ in resource_pools.owned(vcenter):
+            if owner_.tag == owner.tag:
                 _all(vcenter, _begin({ownership.pool_name(owner): pool.Destroy_Task}), timeout)
 
 
-def _on(got: dict[str, Any]) -> bool:
-    return got.get("runtime.powerState") == "poweredOn"
+def _on(values: dict[str, Any]) -> bool:
+    return values.get("runtime.powerState") == "poweredOn"
 
 
 def _begin(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Start the tasks; what another cleanup removed in the meantime needs none."""
+    """Start the tasks; skip objects that another cleanup removed in the meantime."""
     begun: dict[str, Any] = {}
     for name, call in calls.items():
         with contextlib.suppress(module().vmodl.fault.ManagedObjectNotFound):
@@ -146,4 +145,6 @@ def _all(vcenter: Vcenter, begun: dict[str, Any], timeout: float, *harmless: str
         if done.fault not in (None, "ManagedObjectNotFound", *harmless)
     )
     for text in wrong:
-        raise LaunchFailed(f"vCenter {vcenter.address} keeps {text}", remedy="benchcast cleanup")
+        raise LaunchFailed(
+            f"vCenter {vcenter.address} could not remove {text}", remedy="benchcast cleanup"
+        )

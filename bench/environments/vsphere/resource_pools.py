@@ -1,8 +1,8 @@
-"""The resource pool of a cluster: CPU and memory limits, reservations and shares; whose it is.
+"""The resource pool of a cluster: CPU and memory limits, reservations, shares and owner.
 
-A pool is an owner's by its name and the custom attribute ``ownership.FIELD``. It is set after the
-pool is made, and not every user may set it: a pool without it is an owner's by its name, as long
-as there is nothing of anyone else's in it.
+A pool's name and the custom attribute ``ownership.FIELD`` tell its owner. The attribute is set
+after the pool is created, and not every user may set it: without it the name decides, if the pool
+contains nothing of anyone else.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the pool of each cluster is held to."""
+    """Limits of each cluster's pool."""
 
     cpu: Allocation = Allocation()
     memory: Allocation = Allocation()
 
 
 def create(parent: Any, name: str, pool: Pool) -> Any:
-    """Create a pool below ``parent``; LaunchFailed where the name is taken or nothing is left."""
+    """Create a pool below ``parent``; LaunchFailed if the name or the resources are taken."""
     vim = module().vim
     spec = vim.ResourceConfigSpec(
         cpuAllocation=_allocation(pool.cpu), memoryAllocation=_allocation(pool.memory)
@@ -47,7 +47,7 @@ def create(parent: Any, name: str, pool: Pool) -> Any:
     try:
         return parent.CreateResourcePool(name, spec)
     except vim.fault.DuplicateName:
-        raise taken(name) from None
+        raise name_taken(name) from None
     except (vim.fault.InsufficientResourcesFault, module().vmodl.fault.InvalidArgument) as error:
         raise LaunchFailed(
             f"the resource pool {name!r} is refused: {type(error).__name__}: {error.msg}",
@@ -55,22 +55,22 @@ def create(parent: Any, name: str, pool: Pool) -> Any:
         ) from None
 
 
-def taken(name: str) -> LaunchFailed:
-    """Say that a pool of this name is there, which this harness did not make."""
+def name_taken(name: str) -> LaunchFailed:
+    """Return the error for an existing pool that this session did not create."""
     return LaunchFailed(
-        f"the resource pool {name!r} exists already and is not this session's",
-        remedy="look whose it is; benchcast cleanup removes those of dead sessions",
+        f"the resource pool {name!r} exists already and does not belong to this session",
+        remedy="benchcast cleanup removes those of dead sessions; others have another owner",
     )
 
 
 def find(vcenter: Vcenter, parent: Any, name: str) -> Any | None:
     """Return the pool of that name directly below ``parent``, or None."""
-    rows = bulk(vcenter, module().vim.ResourcePool, ["name", "parent"], under=parent)
-    return next((pool for pool, got in rows if got["name"] == name), None)
+    rows = bulk(vcenter, module().vim.ResourcePool, ["name", "parent"], root=parent)
+    return next((pool for pool, values in rows if values["name"] == name), None)
 
 
 def set_owner(vcenter: Vcenter, pool: Any, owner: Owner) -> None:
-    """Set the owner's attribute on a pool; a user who may not is warned, and the name counts."""
+    """Set the owner's attribute on a pool; if the user may not, log it: the name decides."""
     vim = module().vim
     try:
         key = _key(vcenter)
@@ -80,41 +80,41 @@ def set_owner(vcenter: Vcenter, pool: Any, owner: Owner) -> None:
         manager.SetField(entity=pool, key=key, value=ownership.annotation(owner))
     except vim.fault.NoPermission as fault:
         _log.warning(
-            "vCenter %s: the pool is known by its name only: the user lacks %s",
+            "vCenter %s: only the pool's name tells its owner: the user lacks %s",
             vcenter.address,
             fault.privilegeId,
         )
 
 
 def owned(vcenter: Vcenter) -> list[tuple[Any, Owner]]:
-    """Return every pool that is an owner's, whatever its session."""
+    """Return every pool with an owner, of any session."""
     vim = module().vim
     key = _key(vcenter)
     rows = bulk(vcenter, vim.ResourcePool, ["name", "parent", "customValue"])
-    if not any(ownership.owner_of(got.get("name", "")) for _, got in rows):
+    if not any(ownership.owner_of(values.get("name", "")) for _, values in rows):
         return []
-    held = [(got.get("parent"), got.get("name", "")) for _, got in rows]
+    contents = [(values.get("parent"), values.get("name", "")) for _, values in rows]
     vms = bulk(vcenter, vim.VirtualMachine, ["name", "resourcePool"])
-    held += [(got.get("resourcePool"), got.get("name", "")) for _, got in vms]
+    contents += [(values.get("resourcePool"), values.get("name", "")) for _, values in vms]
     inside: dict[str, set[str]] = {}
-    for place, name in held:
-        if place is not None:
-            inside.setdefault(place._GetMoId(), set()).add(name)
-    found = []
-    for pool, got in rows:
-        values = [one.value for one in got.get("customValue") or () if one.key == key]
-        notes = str(values[0]) if values and values[0] else ""
-        owner = ownership.owner_of(got.get("name", ""), notes)
+    for parent, name in contents:
+        if parent is not None:
+            inside.setdefault(parent._GetMoId(), set()).add(name)
+    pools = []
+    for pool, values in rows:
+        attributes = [value.value for value in values.get("customValue") or () if value.key == key]
+        notes = str(attributes[0]) if attributes and attributes[0] else ""
+        owner = ownership.owner_of(values.get("name", ""), notes)
         if owner is None:
             continue
         alone = all(ownership.belongs(name, owner) for name in inside.get(pool._GetMoId(), ()))
         if ownership.names_owner(notes, owner) or (not notes and alone):
-            found.append((pool, owner))
-    return found
+            pools.append((pool, owner))
+    return pools
 
 
 def _key(vcenter: Vcenter) -> int | None:
-    """Return the attribute's number on this vCenter; None where nobody defined it yet."""
+    """Return the attribute's number on this vCenter; None if it is not defined yet."""
     fields = vcenter.content.customFieldsManager.field or ()
     pools = (None, module().vim.ResourcePool)
     keys = (f.key for f in fields if f.name == ownership.FIELD and f.managedObjectType in pools)
@@ -122,7 +122,7 @@ def _key(vcenter: Vcenter) -> int | None:
 
 
 def _define(vcenter: Vcenter) -> int:
-    """Define the attribute; another harness may do it in this moment."""
+    """Define the attribute; another harness may do so at the same time."""
     vim = module().vim
     manager = vcenter.content.customFieldsManager
     try:
@@ -130,7 +130,7 @@ def _define(vcenter: Vcenter) -> int:
     except vim.fault.DuplicateName:
         key = _key(vcenter)
         if key is None:
-            raise  # the name is taken for another kind of object
+            raise  # the name belongs to another kind of object
         return key
 
 

@@ -1,4 +1,4 @@
-"""What a study says of clones on a vSphere cluster."""
+"""The settings of an environment of clones on a vSphere cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bench.engines import ENGINES
-from bench.environments.vsphere.client import place
+from bench.environments.vsphere.client import host_and_port
 from bench.environments.vsphere.resource_pools import Level
 from bench.hosts import workspace
 from bench.records.values import AtLeastOne, AtLeastZero
@@ -20,13 +20,13 @@ Folder = Annotated[str, msgspec.Meta(pattern=r"^\.?\w[\w-]*(/\.?\w[\w-]*)*$")]
 
 
 class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to log in to the clones, and how their host keys are known.
+    """How to log in to the clones, and where their host keys come from.
 
-    Without ``python`` uv builds the engine's environment on every clone, from Benchcast's lock.
+    Without ``python``, uv builds the engine's environment on every clone, from Benchcast's lock.
 
-    Without ``known_hosts`` each clone's keys are read through vCenter: the template writes them
-    into ``guestinfo.benchcast.hostkeys`` at its first boot. With it they are looked up in that
-    file, by ``alias`` where one is given: the template's own key, or an ``@cert-authority``.
+    Without ``known_hosts``, Benchcast reads each clone's keys through vCenter: the template
+    writes them into ``guestinfo.benchcast.hostkeys`` at its first boot. Otherwise it looks them
+    up in that file, by ``alias`` if given: the template's own key, or an ``@cert-authority``.
     """
 
     user: Annotated[str | None, setting()] = None
@@ -39,13 +39,13 @@ class Ssh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     folder: Annotated[Folder, setting()] = workspace.FOLDER
 
     def __post_init__(self) -> None:
-        """Refuse an alias for keys that vCenter tells."""
+        """Reject an alias without ``known_hosts``."""
         if self.alias is not None and self.known_hosts is None:
-            raise ValueError("alias is a name in known_hosts: say that too")
+            raise ValueError("alias is a name in known_hosts: set known_hosts too")
 
 
 class Cpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pool's part of CPU: ``limit`` and ``reservation`` in MHz."""
+    """The pool's CPU: ``limit`` and ``reservation`` in MHz."""
 
     limit: Annotated[AtLeastOne | None, setting(keyed=True)] = None
     reservation: Annotated[AtLeastZero, setting(keyed=True)] = 0
@@ -53,34 +53,34 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pool's part of memory: ``limit`` and ``reservation`` such as "64 GiB"."""
+    """The pool's memory: ``limit`` and ``reservation`` such as "64 GiB"."""
 
     limit: Annotated[str | None, setting(keyed=True)] = None
     reservation: Annotated[str | None, setting(keyed=True)] = None
     shares: Annotated[Level | AtLeastOne, setting(keyed=True)] = "normal"
 
     def __post_init__(self) -> None:
-        """Refuse what is no amount of memory."""
+        """Reject an invalid amount of memory."""
         for text in (self.limit, self.reservation):
             if text is not None:
                 parse_memory(text)
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the resource pool that is made for each cluster is held to."""
+    """Limits of the resource pool of each cluster."""
 
     cpu: Annotated[Cpu, setting(keyed=True)] = Cpu()
     memory: Annotated[Memory, setting(keyed=True)] = Memory()
 
 
 class Settings(KindSettings, frozen=True, kw_only=True):
-    """Where to clone, what from, and who asks.
+    """Where to clone, from which template, and as which user.
 
     ``vcenter`` is host or host:port, ``ca`` its authority's certificate (PEM; default: the
     system's). ``template`` and ``folder`` are paths below the datacenter's VM folder; ``snapshot``
-    is the template's, for linked clones (default: the current one). ``hosts`` take the clones in
-    turn. A clone's memory is the worker's and ``system_memory`` for the guest's own system.
-    ``customize`` names a guest customization specification that the vCenter keeps.
+    is the template's, for linked clones (default: the current one). ``hosts`` get the clones in
+    turn. A clone's memory is the worker's plus ``system_memory`` for the guest's system.
+    ``customize`` names a guest customization specification of the vCenter.
     """
 
     engines = frozenset(ENGINES)
@@ -108,8 +108,8 @@ class Settings(KindSettings, frozen=True, kw_only=True):
     ssh: Annotated[Ssh, setting()] = Ssh()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be read, and a snapshot that nothing is linked to."""
-        place(self.vcenter)
+        """Reject invalid values and combinations."""
+        host_and_port(self.vcenter)
         parse_memory(self.system_memory)
         for text in (self.clone_timeout, self.address_timeout):
             if parse_duration(text) == 0:

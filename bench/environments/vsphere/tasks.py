@@ -1,4 +1,4 @@
-"""Waiting for tasks and addresses: one PropertyCollector a waiter, bounded slices."""
+"""Waits for tasks and addresses, with one PropertyCollector each, in bounded slices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from bench.environments.vsphere.client import LOST, Vcenter, module
 from bench.errors import LaunchFailed
 
-SLICE = 10  # seconds that one WaitForUpdatesEx may hold
+SLICE = 10  # seconds that one WaitForUpdatesEx may take
 
 STATE, RESULT, ERROR, BEGAN, ENDED = (
     f"info.{name}" for name in ("state", "result", "error", "startTime", "completeTime")
@@ -25,7 +25,7 @@ Changes = Mapping[str, Mapping[str, Any]]  # object's id -> property -> value, s
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """How a task ended: its ``result``, or ``fault`` (the fault's name) and ``message``.
 
-    ``seconds`` by the vCenter's own clock, None where it does not say.
+    ``seconds`` is by the vCenter's clock, None if unknown.
     """
 
     result: Any = None
@@ -37,23 +37,23 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 def tasks(vcenter: Vcenter, wanted: Mapping[str, Any], timeout: float) -> dict[str, Done]:
     """Wait for tasks (label -> task); return how each ended.
 
-    LaunchFailed names the labels that are not done after ``timeout`` seconds; OSError and
-    HTTPException where the vCenter is lost.
+    LaunchFailed names the labels that are not done after ``timeout`` seconds; OSError or
+    HTTPException if the vCenter is lost.
     """
     if not wanted:
         return {}
     ids = {task._GetMoId(): label for label, task in wanted.items()}
 
     def done(seen: Changes) -> set[str]:
-        return {one for one, p in seen.items() if p.get(STATE) in ("success", "error")}
+        return {task_id for task_id, p in seen.items() if p.get(STATE) in ("success", "error")}
 
     seen = _until(
         vcenter, list(wanted.values()), (STATE, RESULT, ERROR, BEGAN, ENDED), done, timeout
     )
-    late = sorted(ids[one] for one in ids.keys() - done(seen))
+    late = sorted(ids[task_id] for task_id in ids.keys() - done(seen))
     if late:
         raise LaunchFailed(f"vCenter {vcenter.address}: not done in {timeout:g} s: {_some(late)}")
-    return {label: _done(seen[one]) for one, label in ids.items()}
+    return {label: _done(seen[task_id]) for task_id, label in ids.items()}
 
 
 def addresses(vcenter: Vcenter, vms: Mapping[str, Any], timeout: float) -> dict[str, str]:
@@ -63,16 +63,16 @@ def addresses(vcenter: Vcenter, vms: Mapping[str, Any], timeout: float) -> dict[
     ids = {vm._GetMoId(): name for name, vm in vms.items()}
 
     def done(seen: Changes) -> set[str]:
-        return {one for one, properties in seen.items() if properties.get("guest.ipAddress")}
+        return {vm_id for vm_id, properties in seen.items() if properties.get("guest.ipAddress")}
 
     seen = _until(vcenter, list(vms.values()), ("guest.ipAddress",), done, timeout)
-    late = sorted(ids[one] for one in ids.keys() - done(seen))
+    late = sorted(ids[vm_id] for vm_id in ids.keys() - done(seen))
     if late:
         raise LaunchFailed(
             f"vCenter {vcenter.address}: no address after {timeout:g} s: {_some(late)}",
-            remedy="look at VMware Tools and DHCP in the template, or raise ip_timeout",
+            remedy="check VMware Tools and DHCP in the template, or raise address_timeout",
         )
-    return {name: str(seen[one]["guest.ipAddress"]) for one, name in ids.items()}
+    return {name: str(seen[vm_id]["guest.ipAddress"]) for vm_id, name in ids.items()}
 
 
 def _done(properties: Mapping[str, Any]) -> Done:
@@ -98,7 +98,7 @@ def _until(
 ) -> dict[str, dict[str, Any]]:
     """Follow the objects until all are done or time is up; return their properties."""
     gone = module().vmodl.fault.ManagedObjectNotFound
-    seen: dict[str, dict[str, Any]] = {one._GetMoId(): {} for one in objects}
+    seen: dict[str, dict[str, Any]] = {managed._GetMoId(): {} for managed in objects}
     ends = time.monotonic() + timeout
     while len(done(seen)) < len(seen) and time.monotonic() < ends:
         session = vcenter.sessions
@@ -108,13 +108,13 @@ def _until(
                 while len(done(seen)) < len(seen) and (left := ends - time.monotonic()) > 0:
                     version = _step(collector, version, min(SLICE, math.ceil(left)), seen)
         except gone:
-            if vcenter.sessions == session:  # else the collector went with its session
+            if vcenter.sessions == session:  # else the collector ended with its session
                 raise
     return seen
 
 
 def _step(collector: Any, version: str, seconds: int, seen: dict[str, dict[str, Any]]) -> str:
-    """Take one slice's changes into ``seen``; return the version to go on from."""
+    """Add one slice's changes to ``seen``; return the version to continue from."""
     limit = module().vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=seconds)
     update = collector.WaitForUpdatesEx(version, limit)
     if update is None:  # nothing yet
@@ -123,7 +123,7 @@ def _step(collector: Any, version: str, seconds: int, seen: dict[str, dict[str, 
         for changed in group.objectSet or ():
             for change in changed.changeSet or ():
                 seen[changed.obj._GetMoId()][change.name] = change.val
-    return str(update.version)  # a truncated answer goes on from its version at once
+    return str(update.version)  # a truncated answer continues from its version
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def _collector(vcenter: Vcenter, objects: Sequence[Any], paths: Sequence[str]) -
         kind = type(objects[0])
         collector.CreateFilter(
             query.FilterSpec(
-                objectSet=[query.ObjectSpec(obj=one) for one in objects],
+                objectSet=[query.ObjectSpec(obj=managed) for managed in objects],
                 propSet=[query.PropertySpec(type=kind, pathSet=list(paths))],
                 reportMissingObjectsInResults=False,
             ),

@@ -1,4 +1,4 @@
-"""What is cloned: a template, a snapshot of it, or a running VM; and the call that clones it."""
+"""The source of clones (a template, its snapshot or a running VM), and the clone call."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.environments.vsphere.properties import read
 from bench.environments.vsphere.recipe import Recipe
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 
-INSTANT = (6, 7)  # vSphere's API from which on there are instant clones
+INSTANT = (6, 7)  # the first vSphere API with instant clones
 
 
 def find(vcenter: Vcenter, recipe: Recipe) -> tuple[Any, Any]:
-    """Return the template and a linked clone's snapshot; UnsuitableEnvironment without them."""
+    """Return the template and a linked clone's snapshot; UnsuitableEnvironment if missing."""
     vm = vcenter.find(f"{recipe.datacenter}/vm/{recipe.template}", "template")
     if recipe.clone != "linked":
         return vm, None
@@ -27,14 +27,14 @@ def find(vcenter: Vcenter, recipe: Recipe) -> tuple[Any, Any]:
             return vm, node.snapshot
     raise UnsuitableEnvironment(
         f"the template {recipe.template!r} has no snapshot {name or ''}".rstrip(),
-        remedy="take one, or say clone = 'full'",
+        remedy="take one, or set clone = 'full'",
     )
 
 
 def clone(
     source: tuple[Any, Any], recipe: Recipe, name: str, where: Any, config: Any, guest: Any = None
 ) -> Any:
-    """Begin to clone; return the task. An instant clone has its parent's cores and memory.
+    """Start to clone; return the task. An instant clone has its parent's cores and memory.
 
     ``guest`` is a customization specification for its first boot.
     """
@@ -47,7 +47,7 @@ def clone(
         try:
             return vm.InstantClone_Task(spec)
         except module().vmodl.fault.MethodNotFound:
-            raise LaunchFailed(NO_INSTANT, remedy="say clone = 'linked'") from None
+            raise LaunchFailed(NO_INSTANT, remedy="set clone = 'linked'") from None
     folder, where.folder = where.folder, None
     if recipe.clone == "linked":
         where.diskMoveType = "createNewChildDiskBacking"

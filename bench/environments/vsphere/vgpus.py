@@ -1,4 +1,4 @@
-"""vGPUs of clones: a device for each, of the profile that the worker names, and where one goes."""
+"""vGPUs of clones: the devices of a worker's profile, and the hosts that offer it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ DEVICES = "config.hardware.device"
 
 
 def wanted(shape: Shape) -> tuple[str, int] | None:
-    """Return the profile and how many of it a shape has; None without."""
+    """Return a shape's vGPU profile and count, or None."""
     if shape.gpus is UNSET or shape.gpu is UNSET:
         return None
     return shape.gpu, shape.gpus
 
 
 def added(shape: Shape, present: int = 0) -> dict[str, Any]:
-    """Return what a VM's configuration has for GPUs; ``present`` of them are there already.
+    """Return a VM's configuration for GPUs; it already has ``present`` of them.
 
-    vSphere starts such a VM only with all of its memory reserved.
+    vSphere starts a VM with vGPUs only if all of its memory is reserved.
     """
-    asked = wanted(shape)
-    if asked is None:
+    profile_and_count = wanted(shape)
+    if profile_and_count is None:
         return {}
     vim = module().vim
-    profile, count = asked
+    profile, count = profile_and_count
     passthrough = vim.vm.device.VirtualPCIPassthrough
     devices = [
         vim.vm.device.VirtualDeviceSpec(
@@ -45,19 +45,19 @@ def added(shape: Shape, present: int = 0) -> dict[str, Any]:
 
 
 def present(vcenter: Vcenter, vms: Sequence[Any]) -> dict[str, Counter[str]]:
-    """Return, by a VM's id, how many vGPUs of which profile it has."""
-    got = read(vcenter, vms, [DEVICES])
+    """Return the VMs' vGPU counts by profile, by VM id."""
+    properties = read(vcenter, vms, [DEVICES])
     return {
-        one: Counter(
+        vm_id: Counter(
             str(device.backing.vgpu)
-            for device in told.get(DEVICES) or ()
+            for device in values.get(DEVICES) or ()
             if hasattr(getattr(device, "backing", None), "vgpu")
         )
-        for one, told in got.items()
+        for vm_id, values in properties.items()
     }
 
 
 def offering(vcenter: Vcenter, hosts: Sequence[Any], profile: str) -> list[Any]:
-    """Return those of the hosts that offer a profile, in their order."""
-    got = read(vcenter, hosts, [OFFERED])
-    return [one for one in hosts if profile in (got[one._GetMoId()].get(OFFERED) or ())]
+    """Return the hosts that offer a profile, in order."""
+    properties = read(vcenter, hosts, [OFFERED])
+    return [host for host in hosts if profile in (properties[host._GetMoId()].get(OFFERED) or ())]

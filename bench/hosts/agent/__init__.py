@@ -1,1 +1,1 @@
-"""What runs on a host, at the other end of a channel: the standard library and ``bench.errors``."""
+"""The agent, which runs on a host; it needs only the standard library and ``bench.errors``."""

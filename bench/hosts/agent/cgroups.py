@@ -1,11 +1,11 @@
 """CPU limits and CPU accounting by Linux control groups, version 1 and version 2.
 
-Standard library only, but for our own errors: it is also sent along to remote machines.
+Standard library only, beside ``bench.errors``.
 
-A group of ours lies directly below the harness's own group (version 1), or below the nearest
-ancestor that we may write and that hands the cpu controller on (version 2: a delegated subtree).
-The quota's period is 100 ms, the kernel's default, which Docker and Kubernetes use too: a worker
-of half a core here is throttled as one of ``--cpus=0.5`` is there.
+Benchcast makes its groups directly below its own group (version 1), or below the nearest ancestor
+that is writable and delegates the cpu controller (version 2). The quota's period is 100 ms, the
+kernel's default, as in Docker and Kubernetes: a worker of half a core is throttled like a
+container with ``--cpus=0.5``.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ PREFIX = "benchcast."
 
 @dataclass(frozen=True)
 class Group:
-    """One control group of ours: its folders (one a controller in version 1, one in version 2)."""
+    """A control group that Benchcast made: a folder for each controller (version 1), or one."""
 
     version: int
     folders: tuple[Path, ...]
 
     def enter(self, argv: Sequence[str]) -> list[str]:
-        """Return a command that joins the group and then becomes ``argv``: no moment outside."""
+        """Return a command that joins the group and then becomes ``argv``."""
         joins = " && ".join(
             f"echo $$ > {shlex.quote(str(folder / 'cgroup.procs'))}" for folder in self.folders
         )
-        refuse = '{ echo "benchcast: cannot enter the control group" >&2; exit 125; }'
-        return ["/bin/sh", "-c", f'{{ {joins}; }} || {refuse}; exec "$@"', "sh", *argv]
+        or_fail = '{ echo "benchcast: cannot enter the control group" >&2; exit 125; }'
+        return ["/bin/sh", "-c", f'{{ {joins}; }} || {or_fail}; exec "$@"', "sh", *argv]
 
     def limit(self, cores: float | None) -> None:
         """Set the quota to ``cores`` of CPU time a second, or lift it (None)."""
@@ -55,7 +55,7 @@ class Group:
                 (folder / "cpu.cfs_quota_us").write_text(f"{quota or -1}\n")
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time that all its processes used so far, in seconds."""
+        """Return the CPU seconds that all its processes used so far."""
         for folder in self.folders:
             if (usage := _read(folder / "cpuacct.usage")) is not None:
                 return int(usage) / 1e9
@@ -64,7 +64,7 @@ class Group:
         return None
 
     def throttled(self) -> tuple[int, float] | None:
-        """Return how often, and for how many seconds, the quota held it back."""
+        """Return how often, and for how many seconds, the quota throttled it."""
         return next((t for folder in self.folders if (t := _throttled(folder))), None)
 
     def pids(self) -> list[int]:
@@ -82,18 +82,18 @@ class Cgroups:
         own: Path = Path("/proc/self/cgroup"),
         rmdir: Callable[[Path], None] = os.rmdir,
     ) -> None:
-        """Look under ``root`` (the mount) for the groups that ``own`` names."""
+        """Look below ``root`` (the mount) for the groups that ``own`` names."""
         self._rmdir = rmdir
         self._paths = _own_paths(own)
         self.version = 2 if (root / "cgroup.controllers").exists() else 1
         self._root = root
-        self._around = list(self._lineage(root))
+        self._enclosing = list(self._lineage(root))
         self._bases = self._find_bases(root)
         self._reason: str | None = None
         self._probed = False
 
     def available(self) -> str | None:
-        """Return why CPU limits cannot be set here, or None when they can (tried, once)."""
+        """Return why CPU limits cannot be set here, or None if they can (tried once)."""
         if not self._probed:
             self._reason = self._probe()
             self._probed = True
@@ -110,10 +110,10 @@ class Cgroups:
                 folder.mkdir(exist_ok=True)
             group.limit(cores)
         except OSError as error:
-            with contextlib.suppress(OSError):  # the first failure is reported
-                self.remove(group, patience=0.0)
+            with contextlib.suppress(OSError):  # the first failure is the one to report
+                self.remove(group, timeout=0.0)
             raise LaunchFailed(
-                f"the control group {name} could not be made: {error.strerror}",
+                f"the control group {name} cannot be made: {error.strerror}",
                 remedy="drop cpu_limit, or run where control groups may be written",
             ) from error
         return group
@@ -122,9 +122,9 @@ class Cgroups:
         """Return the group of this name, whether it exists or not."""
         return Group(version=self.version, folders=tuple(base / name for base in self._bases))
 
-    def remove(self, group: Group, patience: float = 5.0) -> None:
-        """Remove a group; waits at most ``patience`` seconds for the last process to leave it."""
-        deadline = time.monotonic() + patience
+    def remove(self, group: Group, timeout: float = 5.0) -> None:
+        """Remove a group; wait at most ``timeout`` seconds for its last process to leave it."""
+        deadline = time.monotonic() + timeout
         for folder in group.folders:
             while folder.exists():
                 try:
@@ -137,33 +137,35 @@ class Cgroups:
                     time.sleep(0.02)
 
     def everywhere(self) -> dict[str, Group]:
-        """Return all groups of ours by name, also below groups of other logins than this one."""
+        """Return all groups that Benchcast made, by name, also those of other logins."""
         mounts = [self._root] if self.version == 2 else list(_mounts(self._root).values())
-        found: dict[str, list[Path]] = {}
+        folders: dict[str, list[Path]] = {}
         for mount in {mount.resolve(): mount for mount in mounts}.values():
             for top, names, _ in os.walk(mount):
                 for name in names:
                     if name.startswith(PREFIX):
-                        found.setdefault(name, []).append(Path(top) / name)
+                        folders.setdefault(name, []).append(Path(top) / name)
         return {
-            name: Group(version=self.version, folders=tuple(folders))
-            for name, folders in sorted(found.items())
+            name: Group(version=self.version, folders=tuple(paths))
+            for name, paths in sorted(folders.items())
         }
 
-    def throttled_around(self) -> float | None:
-        """Return the seconds that quotas of the groups around us held us back (a container's)."""
-        known = [t[1] for folder in self._around if (t := _throttled(folder))]
-        return sum(known) if known else None
+    def throttled_by_enclosing(self) -> float | None:
+        """Return the seconds that quotas of the enclosing groups withheld (a container's)."""
+        seconds = [t[1] for folder in self._enclosing if (t := _throttled(folder))]
+        return sum(seconds) if seconds else None
 
     def _lineage(self, root: Path) -> Iterator[Path]:
-        """Yield our own group of the cpu controller and its ancestors, the mount last."""
+        """Yield the own group of the cpu controller and its ancestors, the mount last."""
         mount = root if self.version == 2 else root / "cpu"
         own = _below(mount, self._paths.get("" if self.version == 2 else "cpu", "/"))
         yield from (own, *(parent for parent in own.parents if parent.is_relative_to(mount)))
 
     def _find_bases(self, root: Path) -> tuple[Path, ...]:
         if self.version == 2:
-            fit = (f for f in self._around if "cpu" in (_read(f / "cgroup.subtree_control") or ""))
+            fit = (
+                f for f in self._enclosing if "cpu" in (_read(f / "cgroup.subtree_control") or "")
+            )
             return tuple(f for f in fit if os.access(f, os.W_OK))[:1]
         mounts = _mounts(root)
         if "cpu" not in mounts:
@@ -176,7 +178,7 @@ class Cgroups:
         """Make a group, set a quota, move a process into it, and remove it again."""
         if not self._bases:
             return (
-                "no control group that hands on the cpu controller may be written by this user"
+                "this user may not write a control group that delegates the cpu controller"
                 if self.version == 2
                 else "the cpu controller of control groups is not mounted"
             )
@@ -192,7 +194,7 @@ class Cgroups:
             return f"control groups cannot be written here ({error.strerror})"
         finally:
             with contextlib.suppress(OSError):
-                self.remove(group, patience=1.0)
+                self.remove(group, timeout=1.0)
         return None if done.returncode == 0 else "processes cannot be moved into a control group"
 
 
@@ -203,12 +205,12 @@ def control() -> Cgroups:
 
 
 def _mounts(root: Path) -> dict[str, Path]:
-    """Return version 1's controllers that matter here, each with its mount."""
+    """Return version 1's CPU controllers, each with its mount."""
     return {name: root / name for name in ("cpu", "cpuacct") if (root / name).is_dir()}
 
 
 def _own_paths(own: Path) -> dict[str, str]:
-    """Return controller -> path of our own group; version 2's controller is the empty string."""
+    """Return controller -> path of the own group; version 2's controller is an empty string."""
     paths: dict[str, str] = {}
     for line in (_read(own) or "").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -217,7 +219,7 @@ def _own_paths(own: Path) -> dict[str, str]:
 
 
 def _below(mount: Path, path: str) -> Path:
-    """Return our group's folder; in a container's own mount the path may not exist: the mount."""
+    """Return the own group's folder; in a container its path may not exist: then the mount."""
     folder = mount / path.lstrip("/")
     return folder if folder.is_dir() else mount
 

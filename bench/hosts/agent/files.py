@@ -13,36 +13,36 @@ from typing import Any
 
 from bench.hosts.agent.machine import text_of
 
-FILES = "files"  # of a cache: what was sent, each file named by its SHA-256
+FILES = "files"  # a cache's folder of sent files, each named by its SHA-256
 _SENT = re.compile(r"[0-9a-f]{64}")
 _BUILT = re.compile(r"(python|uv)-[0-9a-f]{16}(\.lock|\.txt)?|uv-\d{6}-\d{9}-[0-9a-f]{4}")
 
 
 def create(folder: str, owner: str) -> None:
-    """Make a host's folder below the owner's; what ``owner`` says is written before all else."""
+    """Make a host's folder below the owner's, with ``owner`` (JSON) as the first file."""
     parent = os.path.dirname(folder)
     os.makedirs(parent, mode=0o700, exist_ok=True)
     with open(f"{parent}/owner.json", "w", encoding="utf-8") as file:
         file.write(owner)
-    os.makedirs(f"{folder}/tmp", mode=0o700, exist_ok=True)
+    os.makedirs(f"{folder}/tmp", mode=0o700, exist_ok=True)  # noqa: S108 - below its own folder
 
 
 def folder(path: str, least: int) -> None:
-    """Make a folder of this user alone; refuse when fewer than ``least`` bytes are free there."""
+    """Make a private folder; raise ENOSPC if fewer than ``least`` bytes are free there."""
     os.makedirs(path, mode=0o700, exist_ok=True)
     if free(path) < least:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 def free(path: str) -> int:
-    """Return the bytes free where a path is, or would be."""
+    """Return the free bytes on the disk of a path, which need not exist."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
 
 
 def files(path: str) -> list[str] | None:
-    """Return the files below a folder, relative; None for a file; OSError when there is none."""
+    """Return relative paths of the files below a folder; None for a file; OSError if missing."""
     if not os.path.isdir(path):
         os.stat(path)
         return None
@@ -65,21 +65,21 @@ def remove(path: str) -> None:
 
 
 def cached(path: str) -> list[str]:
-    """Return the names in a cache that are ours: the folder may hold a user's own things too."""
+    """Return the names in a cache that Benchcast made; other files of the user are ignored."""
     sent = [FILES] if _named(f"{path}/{FILES}", _SENT) else []
     return sent + _named(path, _BUILT)
 
 
 def clear_cache(path: str) -> None:
-    """Remove from a cache what is named as ours, then the folders that are empty."""
+    """Remove what Benchcast made in a cache, then empty folders."""
     inside = f"{path}/{FILES}"
     for top, pattern in ((inside, _SENT), (path, _BUILT)):
         for name in _named(top, pattern):
-            one = f"{top}/{name}"
-            if os.path.isdir(one) and not os.path.islink(one):
-                remove(one)
+            entry = f"{top}/{name}"
+            if os.path.isdir(entry) and not os.path.islink(entry):
+                remove(entry)
             else:
-                os.unlink(one)
+                os.unlink(entry)
     for top in (inside, path):
         if os.path.isdir(top) and not os.path.islink(top) and not os.listdir(top):
             os.rmdir(top)
@@ -97,7 +97,7 @@ def remove_if_empty(path: str) -> None:
 
 
 def folders(root: str) -> dict[str, str]:
-    """Return an owner's folder -> what its owner.json says (empty where it was torn)."""
+    """Return owner's folder -> text of its owner.json (empty if it is torn)."""
     names = sorted(os.listdir(root)) if os.path.isdir(root) else []
     return {
         name: text_of(f"{root}/{name}/owner.json")
@@ -107,7 +107,7 @@ def folders(root: str) -> dict[str, str]:
 
 
 def identity(path: str) -> str:
-    """Return device and inode of a path (equal for two names of one thing), or its name."""
+    """Return device and inode of a path (equal for two names of one file), else the path."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -116,21 +116,21 @@ def identity(path: str) -> str:
 
 
 def copy_from_cache(cache: str, digest: str, target: str, fresh: str | None = None) -> bool:
-    """Copy the kept file of this sha256 to ``target``; False when there is none.
+    """Copy the cached file with this sha256 to ``target``; False if there is none.
 
-    ``fresh`` is such a file, just written: it becomes the kept one, unless it is another.
+    ``fresh`` is a file that has just arrived: it moves into the cache if its digest is right.
     """
-    kept = f"{cache}/{digest}"
+    stored = f"{cache}/{digest}"
     if fresh is not None and os.path.exists(fresh):
         with open(fresh, "rb") as file:
             if hashlib.sha256(file.read()).hexdigest() != digest:
-                raise OSError(errno.EIO, "it arrived as another file", target)
+                raise OSError(errno.EIO, "the file arrived damaged", target)
         os.makedirs(cache, mode=0o700, exist_ok=True)
-        os.replace(fresh, kept)
-    if not os.path.exists(kept):
+        os.replace(fresh, stored)
+    if not os.path.exists(stored):
         return False
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copyfile(kept, target)
+    shutil.copyfile(stored, target)
     return True
 
 

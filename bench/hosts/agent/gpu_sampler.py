@@ -2,13 +2,13 @@
 
 It is one file, as the host sampler is:
 
-    python gpu.py --interval 1 --out FILE
+    python gpu_sampler.py --interval 1 --out FILE
 
-One line a sample, the first of the start and the last of the end: ``t``, ``wall_ns`` and
-``self_cpu`` as the host sampler says them, and ``rows``, one a GPU with the scope "gpu0" and so
-on. Every metric is optional by itself: what a GPU does not support, what the user may not read
-and what a lost device no longer tells is absent, and the others stay. Where nothing at all can
-be read, the only line is ``{"fault": WHY}``. It ends on SIGTERM or when its parent dies.
+Each sample is one line, from the start to the end: ``t``, ``wall_ns`` and ``self_cpu`` as in the
+host sampler, and ``rows``, one for each GPU with the scope "gpu0" and so on. Each metric is
+optional: one that a GPU does not support or report, or that the user may not read, is absent. If
+nothing can be read, the only line is ``{"fault": WHY}``. It ends on SIGTERM or when its parent
+dies.
 
 Functions, units and the bits of the reasons for lower clocks: NVIDIA, NVML API Reference Guide
 (Device Queries; nvmlClocksEventReasons).
@@ -27,9 +27,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-LOOK = 1.0  # seconds, at most, between looks at whether the parent lives
+LOOK = 1.0  # seconds, at most, between two checks that the parent lives
 SM, MEMORY, CORE_SENSOR = 1, 2, 0  # NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU
-REASONS = {  # why the clocks are below what the load asks for; idleness is no reason
+REASONS = {  # why the clocks are reduced; idleness is not a reason
     0x02: "application clocks",
     0x04: "power cap",
     0x08: "hardware slowdown",
@@ -53,25 +53,25 @@ METRICS: dict[str, Metric] = {  # shares 0..1, bytes, W, J since the driver was 
 
 
 def devices(nvml: Any) -> dict[str, Any]:
-    """Return the GPUs that can be opened, by scope; raises NVMLError where none can be listed."""
-    found = {}
+    """Return the GPUs that can be opened, by scope; NVMLError if none can be listed."""
+    gpus = {}
     for index in range(nvml.nvmlDeviceGetCount()):
         with contextlib.suppress(nvml.NVMLError):  # no permission for this one, or it is lost
-            found[f"gpu{index}"] = nvml.nvmlDeviceGetHandleByIndex(index)
-    return found
+            gpus[f"gpu{index}"] = nvml.nvmlDeviceGetHandleByIndex(index)
+    return gpus
 
 
 def metrics(nvml: Any, gpu: Any) -> dict[str, float]:
-    """Return what one GPU says now; a metric that it does not say is absent."""
-    found = {}
+    """Return the metrics of one GPU; one that it does not report is absent."""
+    values = {}
     for name, metric in METRICS.items():
         with contextlib.suppress(nvml.NVMLError, AttributeError):  # or an older pynvml
-            found[name] = metric(nvml, gpu)
-    return found
+            values[name] = metric(nvml, gpu)
+    return values
 
 
 def throttle(nvml: Any, gpu: Any) -> str | None:
-    """Return why the clocks are held down, in words; empty for no reason, None where unknown."""
+    """Return the reasons for reduced clocks; empty if there are none, None if unknown."""
     for name in ("EventReasons", "ThrottleReasons"):  # the later and the earlier name
         with contextlib.suppress(nvml.NVMLError, AttributeError):
             bits = int(getattr(nvml, f"nvmlDeviceGetCurrentClocks{name}")(gpu))
@@ -80,16 +80,16 @@ def throttle(nvml: Any, gpu: Any) -> str | None:
 
 
 def rows(nvml: Any, gpus: dict[str, Any], first: dict[str, float]) -> list[dict[str, object]]:
-    """Return one row a GPU; energy counts from the first sample on (``first``, by scope)."""
-    found = []
+    """Return a row for each GPU; energy counts from the first sample (``first``, by scope)."""
+    sampled = []
     for scope, gpu in gpus.items():
         row: dict[str, object] = {**metrics(nvml, gpu)}
         if isinstance(energy := row.get("energy"), float):
             row["energy"] = max(0.0, energy - first.setdefault(scope, energy))
         if (reasons := throttle(nvml, gpu)) is not None:
             row["throttle"] = reasons
-        found.append({"scope": scope, **row})
-    return found
+        sampled.append({"scope": scope, **row})
+    return sampled
 
 
 @contextlib.contextmanager
@@ -104,14 +104,14 @@ def library(nvml: Any) -> Iterator[dict[str, Any]]:
 
 
 def alone(parent: int, harness: int | None) -> bool:
-    """Return whether the parent has died, or the harness, where that is another process."""
+    """Return whether the parent or, if it is another process, the harness has died."""
     return os.getppid() != parent or (
         harness is not None and not os.path.exists(f"/proc/{harness}")
     )
 
 
 def pause(ended: threading.Event, until: float, over: Callable[[], bool]) -> bool:
-    """Wait until that time (monotonic); return whether it is over: ended, or nobody waits."""
+    """Wait until a time (monotonic); return whether sampling is over."""
     while (left := until - time.monotonic()) > 0:
         if ended.wait(min(LOOK, left)) or over():
             return True
@@ -125,9 +125,10 @@ def follow(
     write: Callable[[str], object],
     harness: int | None = None,
 ) -> None:
-    """Write one line now, one each ``interval`` s, and one at the end; raises as ``library``.
+    """Write one line now, one every ``interval`` seconds, and one at the end.
 
-    The end is ``ended`` or the parent's death. What a late sample missed is not made up for.
+    The end is ``ended`` or the parent's death. It does not make up for a late sample. Raises as
+    ``library`` does.
     """
     parent, start, first = os.getppid(), time.monotonic(), dict[str, float]()
     with library(nvml) as gpus:
@@ -137,14 +138,14 @@ def follow(
         while not last:
             last, t = over, time.monotonic() - start
             line = {"t": round(t, 4), "wall_ns": time.time_ns()}
-            found = rows(nvml, gpus, first)
-            write(json.dumps({**line, "self_cpu": time.process_time(), "rows": found}) + "\n")
+            sampled = rows(nvml, gpus, first)
+            write(json.dumps({**line, "self_cpu": time.process_time(), "rows": sampled}) + "\n")
             until = start + (t // interval + 1) * interval
             over = last or pause(ended, until, lambda: alone(parent, harness))
 
 
 def main(arguments: list[str]) -> int:
-    """Sample until SIGTERM or the parent's death; the file tells what cannot be read."""
+    """Sample until SIGTERM or the parent's death; write a fault to the file if that fails."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--out", required=True)
@@ -166,7 +167,7 @@ def attempt(
     write: Callable[[str], object],
     harness: int | None = None,
 ) -> str:
-    """Follow the GPUs; return why that did not work, or nothing."""
+    """Follow the GPUs; return why that failed, or an empty string."""
     try:
         import pynvml
     except ImportError:

@@ -1,7 +1,4 @@
-"""Facts of a machine as its kernel and system files say them; also sent along to remote machines.
-
-Standard library only.
-"""
+"""Facts of a machine, from its kernel and system files; standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ CPUS = Path("/sys/devices/system/cpu")
 
 
 def facts() -> dict[str, Any]:
-    """Return what bench.model.Machine holds, but its digest; None is what is not known."""
+    """Return the fields of ``records.results.Machine`` without its digest; None if unknown."""
     return {
         "cpu_model": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
@@ -38,7 +35,7 @@ def text_of(path: Path | str) -> str:
 
 
 def cpu_model() -> str:
-    """Return the first processor's name; ARM machines say it elsewhere or not at all."""
+    """Return the first processor's name; ARM machines have it elsewhere or not at all."""
     for line in text_of("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "cpu model"):
@@ -73,15 +70,15 @@ def accelerators() -> list[str]:
 
 
 def governor(cpus: Path = CPUS) -> str | None:
-    """Return the frequency governor of the cores, all where they differ; None where unknown."""
+    """Return the cores' frequency governor, all of them if they differ; None if unknown."""
     files = sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_governor"))
     return ", ".join(sorted({text for file in files if (text := text_of(file).strip())})) or None
 
 
 def threads_per_core(cpus: Path = CPUS) -> int | None:
-    """Return how many hardware threads share the first core (its list is such as "0,64" or "0-1").
+    """Return how many hardware threads share the first core, from a list such as "0,64" or "0-1".
 
-    None where the kernel does not say.
+    None if the kernel does not report it.
     """
     count = 0
     for part in text_of(cpus / "cpu0/topology/thread_siblings_list").strip().split(","):
@@ -95,10 +92,10 @@ def threads_per_core(cpus: Path = CPUS) -> int | None:
 def virtualization(
     cpuinfo: Path = Path("/proc/cpuinfo"), hypervisor: Path = Path("/sys/hypervisor/type")
 ) -> str | None:
-    """Return "none", "xen" or whatever the kernel calls it, else "hypervisor"; None if unknown.
+    """Return "none", the kernel's name such as "xen", else "hypervisor"; None if unknown.
 
     On x86 CPUID's hypervisor bit (leaf 1, ECX bit 31) is among the flags of /proc/cpuinfo; other
-    processors do not say it.
+    processors do not report it.
     """
     if named := text_of(hypervisor).strip():
         return named

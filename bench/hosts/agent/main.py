@@ -1,10 +1,10 @@
-"""The agent: answers requests about one host, for as long as its channel lives.
+"""The agent: answers requests about one host while its channel is open.
 
-It is sent over each channel (``program.py``) and never stored. It reads one JSON request a
-line (``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text,
-"errno": number or null}``, with a "remedy" where this machine refuses what was asked. Every
-request can be repeated after a lost channel without doing its work twice. When the channel
-ends, so does this; the processes that it started do not.
+Every new channel sends it (``program.py``); no host stores it. It reads one JSON request a line
+(``op`` and its arguments) and answers one line: ``{"ok": ...}`` or ``{"error": text, "errno":
+number or null}``, with a "remedy" if this machine refuses the request. The harness may repeat any
+request after a lost channel: the work is not done twice. The agent ends with its channel; the
+processes that it started keep running.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.hosts.agent import files, machine, processes, python_env
 from bench.hosts.agent.cgroups import control
 from bench.hosts.agent.machine import text_of
 
-GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")  # the driver's; one of them with a GPU
+GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")  # of the driver; one of them exists if there is a GPU
 
 
 def facts() -> dict[str, Any]:
@@ -73,15 +73,16 @@ def http_get(url: str) -> str | None:
 
 
 def owned(root: str) -> dict[str, Any]:
-    """Return everything that carries an owner's tag, and what tells where it is.
+    """Return everything that carries an owner's tag, and identities of where it is.
 
-    ``space`` names the processes that this user sees, ``place`` the folder ``root``; of a group
-    its place and its folders. Two addresses of one machine report the same of what they share.
+    ``space`` identifies the processes that this user sees, ``folder`` the folder ``root``; each
+    group comes with its identity and its folders. Two addresses of one machine report the same
+    identities.
     """
     boot = text_of("/proc/sys/kernel/random/boot_id").strip()
     return {
         "space": f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}/{os.getuid()}",
-        "place": f"{boot}/{files.identity(root)}",
+        "folder": f"{boot}/{files.identity(root)}",
         "owners": processes.owners(),
         "folders": files.folders(root),
         "groups": {
@@ -119,8 +120,8 @@ OPERATIONS = {
         processes.set_cpu_limit,
         processes.throttled,
         python_env.env_is_built,
-        python_env.uv,
-        python_env.index,
+        python_env.find_uv,
+        python_env.check_index,
         python_env.build,
     )
 }

@@ -1,9 +1,9 @@
-"""The agent's requests about processes: start, follow, find by their environment, end.
+"""The agent's requests about processes: start, follow, find by label, end.
 
 A started process has a monitor, a fork of the agent in a session of its own, which waits for it
 and writes ``<output>.exit`` (exit code, CPU seconds). ``<output>.pid`` holds pid and start time.
-A child inherits its parent's environment, also into process groups and sessions of its own, so
-that a label there finds what a process group misses (PySpark's worker daemon leaves its group).
+Labels are environment variables. A child inherits them, also into process groups and sessions of
+its own: a label finds processes that a process group misses (PySpark's daemon leaves its group).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from bench.hosts.agent.machine import text_of
 OWNER = "BENCHCAST_OWNER"  # study/session/cluster
 HOST = "BENCHCAST_HOST"  # the host's number within its cluster
 PROCESS = "BENCHCAST_PROCESS"  # one spawned process and its children
-BESIDE = "BENCHCAST_BESIDE"  # as HOST, of what is not the host's own work
-KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
+BESIDE = "BENCHCAST_BESIDE"  # like HOST, for processes beside the host's work
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH")
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
-LIMIT = 20.0  # seconds until what does not die is named
+LIMIT = 20.0  # seconds until a process that does not end is reported
 TICK = os.sysconf("SC_CLK_TCK")
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
-LOST = -int(signal.SIGKILL)  # the exit code of what died together with its monitor
+LOST = -int(signal.SIGKILL)  # the exit code of a process that died with its monitor
 
 
 def started(pid: int) -> str | None:
-    """Return when a process was started (clock ticks since boot); None for zombies and none."""
+    """Return a process's start (clock ticks since boot); None if it is a zombie or gone."""
     fields = _stat(pid)
     return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else None
 
@@ -49,14 +49,14 @@ def _stat(pid: int | str) -> list[str]:
 def spawn(
     argv: list[str], env: dict[str, str], cwd: str, output: str, group: list[str]
 ) -> list[Any]:
-    """Start ``argv`` once for each ``output``, inside a control group (its folders, if any).
+    """Start ``argv`` inside a control group (its folders, if any), once for each ``output``.
 
-    Returns pid and start time, and its monitor's.
+    Returns its pid and start time, and those of its monitor.
     """
     if os.path.exists(f"{output}.pid"):
-        known: list[Any] = json.loads(text_of(f"{output}.pid"))
-        return known
-    kept = {k: v for k, v in os.environ.items() if k in KEPT or k.startswith("LC_")}
+        process: list[Any] = json.loads(text_of(f"{output}.pid"))
+        return process
+    inherited = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("LC_")}
     os.makedirs(os.path.dirname(output), exist_ok=True)
     if group:
         argv = _group(group).enter(argv)
@@ -64,7 +64,7 @@ def spawn(
     if os.fork() == 0:
         os.close(reader)
         try:
-            _monitor(argv, {**kept, **env}, cwd, output, writer)
+            _monitor(argv, {**inherited, **env}, cwd, output, writer)
         finally:
             os._exit(0)
     os.close(writer)
@@ -76,21 +76,21 @@ def spawn(
 
 
 def reap() -> None:
-    """Wait for monitors of ours that have ended: nobody else would, where init does not."""
+    """Collect ended monitors: init may not do it (in containers)."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def _monitor(argv: list[str], env: dict[str, str], cwd: str, output: str, writer: int) -> None:
-    """Start the process, report its pid, wait for its end and write that down."""
+    """Start the process, report its pid, wait for its end and write its exit code."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
     try:
         with open(output, "wb") as file:
-            process = subprocess.Popen(
+            child = subprocess.Popen(
                 argv,
                 env=env,
                 cwd=cwd,
@@ -102,33 +102,33 @@ def _monitor(argv: list[str], env: dict[str, str], cwd: str, output: str, writer
     except OSError as error:
         os.write(writer, json.dumps([error.errno]).encode())
         return
-    known = [process.pid, started(process.pid), os.getpid(), started(os.getpid())]
+    process = [child.pid, started(child.pid), os.getpid(), started(os.getpid())]
     with contextlib.suppress(OSError):
-        _store(f"{output}.pid", known)
-    os.write(writer, json.dumps(known).encode())
+        _store(f"{output}.pid", process)
+    os.write(writer, json.dumps(process).encode())
     os.close(writer)
-    _, status, usage = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(child.pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    with contextlib.suppress(OSError):  # the folder is gone: nobody asks any more
+    with contextlib.suppress(OSError):  # the folder is gone, so nobody will ask
         _store(f"{output}.exit", [code, usage.ru_utime + usage.ru_stime])
 
 
 def _store(path: str, value: object) -> None:
-    """Write a small file, whole or not at all."""
+    """Write a small file atomically."""
     with open(f"{path}.partial", "w", encoding="ascii") as file:
         json.dump(value, file)
     os.rename(f"{path}.partial", path)
 
 
-def poll(known: list[Any], output: str) -> int | None:
+def poll(process: list[Any], output: str) -> int | None:
     """Return the exit code of a process, None while it or its monitor lives.
 
-    ``known`` is what ``spawn`` returned. A monitor ends after it has written the exit code; a
+    ``process`` is the answer of ``spawn``. A monitor ends after it has written the exit code; a
     process whose first thread has ended is a zombie while its other threads still work.
     """
     lives = any(
         begun is not None and started(pid) == begun
-        for pid, begun in zip(known[::2], known[1::2], strict=True)
+        for pid, begun in zip(process[::2], process[1::2], strict=True)
     )
     if text := text_of(f"{output}.exit"):
         code: int = json.loads(text)[0]
@@ -137,7 +137,7 @@ def poll(known: list[Any], output: str) -> int | None:
 
 
 def environment(pid: int) -> dict[str, str]:
-    """Return the start environment of a process of this user; empty for others' and zombies."""
+    """Return a process's start environment; empty for other users' processes and zombies."""
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.getuid():
             return {}
@@ -150,7 +150,7 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def scan(labels: Mapping[str, str] | None = None) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (pid, environment) of living processes that carry ``labels`` (none: any owner's)."""
+    """Yield (pid, environment) of living processes with ``labels`` (default: any owner's)."""
     for entry in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
         if int(entry) == os.getpid():
             continue
@@ -165,7 +165,7 @@ def labelled(labels: dict[str, str]) -> list[int]:
 
 
 def owners() -> dict[str, int]:
-    """Return owner -> number of processes, of all that carry any owner's label."""
+    """Return owner -> number of processes, over all processes with an owner's label."""
     counted: dict[str, int] = {}
     for _, env in scan():
         counted[env[OWNER]] = counted.get(env[OWNER], 0) + 1
@@ -173,9 +173,9 @@ def owners() -> dict[str, int]:
 
 
 def cpu(labels: dict[str, str], outputs: list[str], group: list[str]) -> float | None:
-    """Return CPU seconds: a control group's, else of living labelled processes and of ended ones.
+    """Return CPU seconds: the control group's, else those of living and ended processes.
 
-    Those that have ended are known from their monitors.
+    Monitors report the CPU time of ended processes.
     """
     if group:
         return _group(group).cpu_seconds()
@@ -189,16 +189,16 @@ def cpu(labels: dict[str, str], outputs: list[str], group: list[str]) -> float |
 
 
 def end(
-    labels: dict[str, str], groups: list[list[str]], known: list[Any] | None = None
+    labels: dict[str, str], groups: list[list[str]], process: list[Any] | None = None
 ) -> list[int]:
-    """End all that carry the labels (none: nothing does) or are in the groups; remove the groups.
+    """End processes with the labels (if any) or in the groups, and remove the groups.
 
-    A group is the list of its folders. With ``known``, what ``spawn`` returned, the processes of
-    that session too, whatever their environment: SIGTERM, GRACE seconds, SIGKILL. Returns those
-    that would not die within LIMIT.
+    A group is the list of its folders. ``process``, the answer of ``spawn``, adds the processes
+    of that session, whatever their environment. Sends SIGTERM and, after GRACE seconds, SIGKILL.
+    Returns the processes that did not end within LIMIT.
     """
     named = [_group(folders) for folders in groups]
-    session = _session(known) if known else {}
+    session = _session(process) if process else {}
     begun = time.monotonic()
     termed: set[int] = set()
     while pids := _living(labels, named, session):
@@ -217,11 +217,11 @@ def end(
     return []
 
 
-def _session(known: list[Any]) -> dict[int, str]:
-    """Return pid -> start of the processes in a spawned process's session, while it lives."""
-    leader, begun = known[:2]
+def _session(process: list[Any]) -> dict[int, str]:
+    """Return pid -> start of the processes in a spawned process's session, if it lives."""
+    leader, begun = process[:2]
     if begun is None or started(leader) != begun:
-        return {}  # its number may be another's by now
+        return {}  # another process may have its number now
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
     inside = [pid for pid in pids if _stat(pid)[3:4] == [str(leader)]]
     return {pid: start for pid in inside if (start := started(pid)) is not None}
@@ -234,14 +234,14 @@ def _living(labels: dict[str, str], groups: list[Group], session: dict[int, str]
 
 
 def quotas() -> str | None:
-    """Return why CPU limits cannot be held here, or None when they can (tried, once)."""
+    """Return why this machine cannot enforce CPU limits, or None if it can (tried once)."""
     return control().available()
 
 
 def limit(name: str, cores: float | None) -> list[str]:
-    """Make a control group, or change its limit (None: it only counts); return its folders.
+    """Make a control group or change its limit (None: it only counts); return its folders.
 
-    A later login may be in another group of its own, so that the name alone does not find it.
+    The name alone is not enough: a later login may start in another group.
     """
     return list(map(str, control().create(name, cores).folders))
 
@@ -255,8 +255,8 @@ def set_cpu_limit(folders: list[str], cores: float | None) -> None:
 
 
 def throttled() -> float | None:
-    """Return the seconds that quotas of the groups around us took, where that is known."""
-    return control().throttled_around()
+    """Return the seconds that quotas of the enclosing groups withheld, if known."""
+    return control().throttled_by_enclosing()
 
 
 def _group(folders: list[str]) -> Group:

@@ -1,4 +1,4 @@
-"""The agent as one program: the modules of this package, and the errors that they raise."""
+"""Packs the agent's modules into one script that needs only the standard library."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 import bench
 from bench.hosts import agent
 
-BOOT = (  # an interpreter's -c: reads the program's length and the program from its input
+BOOT = (  # for an interpreter's -c: reads the program's length and the program
     "import sys;n=int(sys.stdin.buffer.readline());"
     "exec(compile(sys.stdin.buffer.read(n),'benchcast-agent','exec'))"
 )
-_SCRIPTS = ("program", "sampler", "gpu_sampler")  # not the agent's own: a sampler runs by itself
+_SCRIPTS = ("program", "sampler", "gpu_sampler")  # not part of the agent: samplers run on their own
 _LOADER = """
 import sys
 if sys.version_info < (3, 10):
     sys.exit("it is Python %d.%d, and 3.10 or newer is needed" % sys.version_info[:2])
 import importlib.util
-class Sent:
+class Packed:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name in sources:
-            return importlib.util.spec_from_loader(name, Sent, is_package=not sources[name])
+            return importlib.util.spec_from_loader(name, Packed, is_package=not sources[name])
     @staticmethod
     def create_module(spec):
         return None
     @staticmethod
     def exec_module(module):
         exec(compile(sources[module.__name__], module.__name__, "exec"), module.__dict__)
-sys.meta_path.insert(0, Sent)
+sys.meta_path.insert(0, Packed)
 from bench.hosts.agent.main import serve
 serve()
 """
@@ -42,7 +42,7 @@ def program() -> bytes:
 
 
 def message() -> bytes:
-    """Return what ``BOOT`` reads, and the agent's first request: its facts."""
+    """Return the input of ``BOOT``, with the agent's first request: its facts."""
     source = program()
     return f"{len(source)}\n".encode() + source + b'{"op": "facts"}\n'
 

@@ -1,19 +1,19 @@
-"""Sample a host's load and that of marked processes, as JSON lines: standard library only.
+"""Sample a host's load and that of labelled processes, as JSON lines: standard library only.
 
-It is one file, so that it can be sent to a host and run there:
+It is one file, so that a host can run it alone:
 
     python sampler.py --interval 1 --out FILE --owner STUDY/SESSION/CLUSTER --scope 0=driver
 
-One line a sample: ``t`` (seconds since the start, monotonic), ``wall_ns``, ``self_cpu`` (the
-sampler's own CPU seconds so far) and ``rows``: one of the scope "host" and one for each
-``--scope NUMBER=NAME``, whose processes carry BENCHCAST_HOST=NUMBER and the owner. The first line
-is of the start and says levels only; a rate is over the time since the line before, and the last
-line is of the end, so that a run shorter than the interval is sampled too. CPU figures
-are in cores' worth, memory in bytes, disk and network in bytes a second, clocks in Hz.
-``cpu_others`` is what neither the mark's processes nor the harness used: the host's co-tenants.
+Each sample is one line: ``t`` (seconds since the start, monotonic), ``wall_ns``, ``self_cpu`` (the
+sampler's own CPU seconds so far) and ``rows``: one for the scope "host" and one for each
+``--scope NUMBER=NAME``, the processes with the labels BENCHCAST_HOST=NUMBER and the owner. The
+first line, at the start, has levels only; a rate covers the time since the line before, and the
+last line is written at the end, so that a run shorter than the interval is sampled too. CPU
+figures are in cores' worth, memory in bytes, disk and network in bytes a second, clocks in Hz.
+``cpu_others`` is the CPU that neither the owner's processes nor the harness used: co-tenants.
 ``throttled`` is CPU time that quotas withheld (cores' worth), ``throttled_periods`` how many of
-their periods a second. It ends on SIGTERM or when its parent or --until dies. When a
-figure cannot be read: then it is absent.
+their periods a second. It ends on SIGTERM or when its parent or --until dies. A figure that
+cannot be read is absent.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import sys
 import threading
 import time
 
-RESCAN = 10.0  # seconds after which every process's mark and control group is read anew
-LOOK = 1.0  # seconds, at most, between looks at processes: a rare sample must not miss short ones
+RESCAN = 10.0  # seconds after which all processes' labels and control groups are read again
+LOOK = 1.0  # seconds, at most, between two looks at processes, so as not to miss short ones
 SECTOR = 512  # bytes, whatever the disk's own
-MOST_CLOCKS = 16  # cores whose clock is read, spread evenly: a big host costs no more
+MOST_CLOCKS = 16  # read the clocks of at most so many cores, spread evenly
 LEVELS = ("memory_used", "running", "load", "clock", "clock_low")  # the others only grow
 MOUNTS = ((2, ""), (2, "unified"), (1, "cpu"), (1, "cpu,cpuacct"))  # of the cpu controller
-_OURS = ""  # the scope of the harness and of marked processes without a number
+_OWN = ""  # the scope of the harness and of labelled processes without a number
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -48,7 +48,7 @@ def read(path: str) -> str:
 
 
 def names(folder: str) -> list[str]:
-    """Return what lies in a folder, or nothing when it cannot be read."""
+    """Return the names in a folder, or none when it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -56,7 +56,7 @@ def names(folder: str) -> list[str]:
 
 
 def number(text: str) -> float | None:
-    """Return a number, or None for text that is none."""
+    """Return a number, or None for other text."""
     try:
         return float(text)
     except ValueError:
@@ -78,19 +78,19 @@ def host_cpu(text: str) -> dict[str, float]:
 def running(stat: str, load: str) -> dict[str, float]:
     """Return runnable threads from /proc/stat, and the load over a minute from /proc/loadavg."""
     counts = [line.split()[1] for line in stat.splitlines() if line.startswith("procs_running ")]
-    found = {"running": number("".join(counts)), "load": number(load.partition(" ")[0])}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {"running": number("".join(counts)), "load": number(load.partition(" ")[0])}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def disk_bytes(text: str, whole: set[str]) -> dict[str, float]:
     """Return bytes read and written of whole disks from /proc/diskstats."""
     lines = [line.split() for line in text.splitlines()]
-    mine = [fields for fields in lines if len(fields) > 9 and fields[2] in whole]
-    if not mine:
+    disks = [fields for fields in lines if len(fields) > 9 and fields[2] in whole]
+    if not disks:
         return {}
     return {
-        "disk_read": float(sum(int(fields[5]) for fields in mine) * SECTOR),
-        "disk_write": float(sum(int(fields[9]) for fields in mine) * SECTOR),
+        "disk_read": float(sum(int(fields[5]) for fields in disks) * SECTOR),
+        "disk_write": float(sum(int(fields[9]) for fields in disks) * SECTOR),
     }
 
 
@@ -108,8 +108,8 @@ def net_bytes(text: str) -> dict[str, float]:
 def memory_used(text: str) -> dict[str, float]:
     """Return total minus available memory from /proc/meminfo, in bytes."""
     lines = [line.split() for line in text.splitlines()]
-    found = {fields[0]: number(fields[1]) for fields in lines if len(fields) > 1}
-    total, available = found.get("MemTotal:"), found.get("MemAvailable:")
+    sizes = {fields[0]: number(fields[1]) for fields in lines if len(fields) > 1}
+    total, available = sizes.get("MemTotal:"), sizes.get("MemAvailable:")
     return {} if total is None or available is None else {"memory_used": (total - available) * 1024}
 
 
@@ -122,34 +122,34 @@ def whole_disks() -> set[str]:
 def clock_files(folder: str = "/sys/devices/system/cpu") -> list[str]:
     """Return the files of cores' clocks; a virtual machine mostly has none."""
     paths = [f"{folder}/{name}/cpufreq/scaling_cur_freq" for name in sorted(names(folder))]
-    found = [path for path in paths if os.path.exists(path)]
-    return found[:: -(-len(found) // MOST_CLOCKS) or 1]
+    files = [path for path in paths if os.path.exists(path)]
+    return files[:: -(-len(files) // MOST_CLOCKS) or 1]
 
 
 def clocks(files: list[str]) -> dict[str, float]:
     """Return the mean and the lowest of the cores' clocks now, in Hz (the files say kHz)."""
-    known = [hertz * 1000 for file in files if (hertz := number(read(file))) is not None]
-    return {"clock": sum(known) / len(known), "clock_low": min(known)} if known else {}
+    hertz = [value * 1000 for file in files if (value := number(read(file))) is not None]
+    return {"clock": sum(hertz) / len(hertz), "clock_low": min(hertz)} if hertz else {}
 
 
 def group_stats(text: str, root: str = "/sys/fs/cgroup") -> list[str]:
-    """Return cpu.stat of a process's control group and of those around it (/proc/PID/cgroup).
+    """Return cpu.stat of a process's control group and of enclosing ones (/proc/PID/cgroup).
 
-    A container's own mount may begin below the path that the kernel says: then the mount itself.
+    If the kernel's path is outside a container's own mount, the mount itself counts.
     """
     paths = {}
     for line in text.splitlines():
         _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
         if not controllers or "cpu" in controllers.split(","):
             paths[1 if controllers else 2] = [part for part in path.split("/") if part]
-    found: dict[str, str] = {}
+    stats: dict[str, str] = {}
     for version, mount in MOUNTS:
         parts = paths.get(version, [])
         for depth in range(len(parts) if version in paths else -1, -1, -1):
             stat = os.path.join(root, mount, *parts[:depth], "cpu.stat")
             if "nr_throttled" in read(stat):
-                found.setdefault(os.path.realpath(stat), stat)  # "cpu" is often a link
-    return list(found.values())
+                stats.setdefault(os.path.realpath(stat), stat)  # "cpu" is often a link
+    return list(stats.values())
 
 
 def throttling(stat: str) -> tuple[float, float] | None:
@@ -158,25 +158,24 @@ def throttling(stat: str) -> tuple[float, float] | None:
     Version 1 counts nanoseconds (``throttled_time``), version 2 microseconds.
     """
     lines = [line.split() for line in read(stat).splitlines()]
-    found = {fields[0]: number(fields[1]) for fields in lines if len(fields) == 2}
-    periods, micros = found.get("nr_throttled"), found.get("throttled_usec")
-    nanos = found.get("throttled_time")
+    values = {fields[0]: number(fields[1]) for fields in lines if len(fields) == 2}
+    periods, micros = values.get("nr_throttled"), values.get("throttled_usec")
+    nanos = values.get("throttled_time")
     if periods is None or (micros is None and nanos is None):
         return None
     return (micros / 1e6 if micros is not None else (nanos or 0.0) / 1e9), periods
 
 
 class Quotas:
-    """The control groups of one scope's processes, and what they withheld since first seen."""
+    """The control groups of one scope's processes, and the CPU time that they withheld."""
 
     def __init__(self) -> None:
-        """Know no group yet."""
         self._seen: set[str] = set()
         self._first: dict[str, tuple[float, float]] = {}
         self._last: dict[str, tuple[float, float]] = {}
 
     def add(self, text: str) -> None:
-        """Follow the groups that /proc/PID/cgroup names; what they withheld before is not ours."""
+        """Follow the groups that /proc/PID/cgroup names, from their present counters on."""
         if text in self._seen:
             return
         self._seen.add(text)
@@ -185,45 +184,45 @@ class Quotas:
                 self._first[stat] = self._last[stat] = now
 
     def sample(self) -> dict[str, float]:
-        """Return seconds and periods so far; nothing where no group tells. Gone ones count."""
+        """Return seconds and periods so far, ended groups included; empty if unknown."""
         self._last |= {stat: now for stat in self._first if (now := throttling(stat)) is not None}
         pairs = [(self._last[stat], first) for stat, first in self._first.items()]
-        found = [sum(now[i] - first[i] for now, first in pairs) for i in (0, 1)]
-        return dict(zip(("throttled", "throttled_periods"), found, strict=True)) if pairs else {}
+        sums = [sum(now[i] - first[i] for now, first in pairs) for i in (0, 1)]
+        return dict(zip(("throttled", "throttled_periods"), sums, strict=True)) if pairs else {}
 
 
-class Marked:
-    """The processes that carry the mark, by scope; known pids are cached."""
+class Labelled:
+    """The processes with the owner's label, by scope; read pids are cached."""
 
     def __init__(self, owner: str, scopes: dict[str, str], harness: tuple[int, ...] = ()) -> None:
         """Follow the processes of ``owner``; ``scopes`` maps a host number to its name.
 
-        The processes ``harness`` count as ours, though they carry no label.
+        The processes ``harness`` count as the owner's, though they carry no label.
         """
         self._owner = f"BENCHCAST_OWNER={owner}"
         self._numbers = {f"BENCHCAST_HOST={number}": name for number, name in scopes.items()}
-        self._scope: dict[str, str | None] = {str(pid): _OURS for pid in harness}
-        self._ended = dict.fromkeys((*scopes.values(), _OURS), (0.0, 0.0))
+        self._scope: dict[str, str | None] = {str(pid): _OWN for pid in harness}
+        self._ended = dict.fromkeys((*scopes.values(), _OWN), (0.0, 0.0))
         self._last: dict[str, tuple[str, float, float]] = {}
         self._blind = True
         self._quotas = {name: Quotas() for name in scopes.values()}
 
-    def look(self, anew: bool) -> None:
-        """Read the marks of processes not seen before (``anew``: of those without one too)."""
+    def look(self, rescan: bool) -> None:
+        """Read the labels of new processes (``rescan``: of all without one)."""
         pids = {name for name in names("/proc") if name.isdigit()}
         self._blind = not pids
         for gone in self._scope.keys() - pids:
             del self._scope[gone]
         for pid in pids:
             fresh = pid not in self._scope
-            if fresh or (anew and self._scope[pid] is None):
+            if fresh or (rescan and self._scope[pid] is None):
                 self._scope[pid] = self._scope_of(pid)
             scope = self._scope[pid]
-            if scope and (fresh or anew):  # a process may join its group after its start
+            if scope and (fresh or rescan):  # a process may join its group after its start
                 self._quotas[scope].add(read(f"/proc/{pid}/cgroup"))
 
     def sample(self) -> dict[str, dict[str, float]]:
-        """Return CPU seconds so far, resident bytes and throttling by scope.
+        """Return CPU seconds so far, resident bytes and throttling, by scope.
 
         Ended processes still count. The harness's own scope is the empty name. Scopes are empty
         where processes cannot be listed at all.
@@ -244,9 +243,9 @@ class Marked:
             self._ended[scope] = (before[0] + user, before[1] + system)
         self._last = now
         for scope, total in totals.items():
-            mine = [entry for entry in now.values() if entry[0] == scope]
-            total["cpu_user"] = self._ended[scope][0] + sum(entry[1] for entry in mine)
-            total["cpu_system"] = self._ended[scope][1] + sum(entry[2] for entry in mine)
+            entries = [entry for entry in now.values() if entry[0] == scope]
+            total["cpu_user"] = self._ended[scope][0] + sum(entry[1] for entry in entries)
+            total["cpu_system"] = self._ended[scope][1] + sum(entry[2] for entry in entries)
             if scope in self._quotas:
                 total.update(self._quotas[scope].sample())
         return totals
@@ -255,7 +254,7 @@ class Marked:
         env = read(f"/proc/{pid}/environ").split("\0")
         if self._owner not in env:
             return None
-        return next((self._numbers[entry] for entry in env if entry in self._numbers), _OURS)
+        return next((self._numbers[entry] for entry in env if entry in self._numbers), _OWN)
 
 
 def counters(disks: set[str], stat: str) -> dict[str, float]:
@@ -277,16 +276,16 @@ def rates(now: dict[str, float], before: dict[str, float], seconds: float) -> di
 
 
 def others(host: dict[str, float], scopes: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Return the CPU (cores' worth) that the host spent on what is not ours.
+    """Return the CPU (cores' worth) that other processes of the host used.
 
-    What of ours came and went between two looks counts as another's. The kernel's counters tick
+    An own process that lives only between two looks counts as other. The kernel's counters tick
     every 10 ms, so ten samples a second are uncertain by a tenth of a core or two each.
     """
     kinds = ("cpu_user", "cpu_system")
     if any(kind not in row for row in (host, *scopes.values()) for kind in kinds):
         return {}
-    ours = sum(row[kind] for row in scopes.values() for kind in kinds)
-    return {"cpu_others": round(max(0.0, sum(host[kind] for kind in kinds) - ours), 6)}
+    own = sum(row[kind] for row in scopes.values() for kind in kinds)
+    return {"cpu_others": round(max(0.0, sum(host[kind] for kind in kinds) - own), 6)}
 
 
 def main(arguments: list[str]) -> int:
@@ -295,7 +294,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--out", required=True)
     parser.add_argument("--owner", required=True)
-    parser.add_argument("--ours", type=int, action="append", default=[])
+    parser.add_argument("--own", type=int, action="append", default=[])
     parser.add_argument("--until", type=int)
     parser.add_argument("--scope", action="append", default=[])
     options = parser.parse_args(arguments)
@@ -303,72 +302,72 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     scopes = dict(scope.split("=", 1) for scope in options.scope)
-    marked = Marked(options.owner, scopes, (os.getppid(), *options.ours))
+    processes = Labelled(options.owner, scopes, (os.getppid(), *options.own))
     with contextlib.suppress(OSError), open(options.out, "w", 1, "ascii") as out:
-        follow(marked, options.interval, ended, out.write, options.until)
+        follow(processes, options.interval, ended, out.write, options.until)
     return 0
 
 
 def due(start: float, now: float, interval: float) -> float:
-    """Return the next time of the grid ``start + n * interval`` after ``now``.
+    """Return the first time of the grid ``start + n * interval`` after ``now``.
 
-    A late sample is taken late, and what was missed is not made up for.
+    A late sample is not made up for.
     """
     return start + ((now - start) // interval + 1) * interval
 
 
 def alone(parent: int, harness: int | None) -> bool:
-    """Return whether the parent has died, or the harness, where that is another process."""
+    """Return whether the parent or, if it is another process, the harness has died."""
     return os.getppid() != parent or (
         harness is not None and not os.path.exists(f"/proc/{harness}")
     )
 
 
-def pause(marked, ended, until, over) -> bool:  # type: ignore[no-untyped-def]
-    """Wait until that time (monotonic); return whether it is over: ended, or nobody waits."""
+def pause(processes, ended, until, over) -> bool:  # type: ignore[no-untyped-def]
+    """Wait until a time (monotonic); return whether sampling is over."""
     while (left := until - time.monotonic()) > 0:
         if ended.wait(min(LOOK, left)) or over():
             return True
         if left > LOOK:
-            marked.look(anew=False)
-            marked.sample()
+            processes.look(rescan=False)
+            processes.sample()
     return bool(ended.is_set() or over())
 
 
 def levels(cores: list[str], stat: str) -> dict[str, float]:
-    """Return what the host says of this moment."""
-    found = {**memory_used(read("/proc/meminfo")), **running(stat, read("/proc/loadavg"))}
-    return {**found, **clocks(cores)}
+    """Return the host's present levels."""
+    values = {**memory_used(read("/proc/meminfo")), **running(stat, read("/proc/loadavg"))}
+    return {**values, **clocks(cores)}
 
 
 def line(start, now, host, scopes) -> str:  # type: ignore[no-untyped-def]
-    """Return one sample as it is written; the harness's own scope is left out."""
+    """Return one sample as a line, without the harness's own scope."""
     rows = [{"scope": "host", **host}]
-    rows += [{"scope": name, **scopes[name]} for name in scopes if name != _OURS]
-    said = {"t": round(now - start, 4), "wall_ns": time.time_ns()}
-    return json.dumps({**said, "self_cpu": time.process_time(), "rows": rows}) + "\n"
+    rows += [{"scope": name, **scopes[name]} for name in scopes if name != _OWN]
+    head = {"t": round(now - start, 4), "wall_ns": time.time_ns()}
+    return json.dumps({**head, "self_cpu": time.process_time(), "rows": rows}) + "\n"
 
 
 def follow(  # type: ignore[no-untyped-def]
-    marked, interval, ended, write, harness: int | None = None
+    processes, interval, ended, write, harness: int | None = None
 ) -> None:
-    """Write one line now, one each ``interval`` seconds, and one at the end."""
+    """Write one line now, one every ``interval`` seconds, and one at the end."""
     parent, disks, cores = os.getppid(), whole_disks(), clock_files()
     start = last = looked = time.monotonic()
-    marked.look(anew=True)
+    processes.look(rescan=True)
     stat = read("/proc/stat")
-    host, scopes = counters(disks, stat), marked.sample()
+    host, scopes = counters(disks, stat), processes.sample()
     only = {name: rates(scopes[name], {}, 1.0) for name in scopes}  # levels: nothing has grown yet
     write(line(start, start, levels(cores, stat), only))
     over = False
     while not over:
-        over = pause(marked, ended, due(start, last, interval), lambda: alone(parent, harness))
-        anew = time.monotonic() - looked >= RESCAN
-        looked = time.monotonic() if anew else looked
-        marked.look(anew=anew)
+        over = pause(processes, ended, due(start, last, interval), lambda: alone(parent, harness))
+        rescan = time.monotonic() - looked >= RESCAN
+        looked = time.monotonic() if rescan else looked
+        processes.look(rescan=rescan)
         now, seconds = time.monotonic(), max(1e-3, time.monotonic() - last)
         stat = read("/proc/stat")
-        host_now, scopes_now = counters(disks, stat), marked.sample()
+        host_now, scopes_now = counters(disks, stat), processes.sample()
         grown = {name: rates(scopes_now[name], scopes[name], seconds) for name in scopes_now}
         row = {**rates(host_now, host, seconds), **levels(cores, stat)}
         write(line(start, now, {**row, **others(row, grown)}, grown))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.analysis.scaling.types import Curve
-from bench.report import metric_words
 from bench.report.charts import style
 from bench.report.charts.curves import TOGETHER, intervals, look, measured, shift, worker_axis
 
@@ -16,22 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 MOST_PANELS = 24
-FAR_APART = 6.0  # curves whose middles differ more get a panel each
+FAR_APART = 6.0  # curves whose values differ more get a panel each
 MOST_VECTOR_DOTS = 1500
 
 
-def headline(curves: Sequence[Curve]) -> Canvas | None:
+def headline(curves: Sequence[Curve], label: str) -> Canvas | None:
     """Draw every run's number and the interval over the worker count.
 
-    The axis begins at zero unless a number is below it. Curves of one unit that are not far apart
-    share a panel.
+    ``label`` names the metric and its unit. The axis begins at zero where no number is below it.
     """
     curves = measured(curves)
     if not curves:
         return None
     tops = [max(abs(p.cell.value.mid) for p in c.points if p.cell.value) for c in curves]
-    alike = len({curve.metric.unit for curve in curves}) == 1
-    one = alike and len(curves) <= TOGETHER and max(tops) <= FAR_APART * min(tops)
+    one = len(curves) <= TOGETHER and max(tops) <= FAR_APART * min(tops)
+    lowest = min(run.value for c in curves for p in c.points for run in p.cell.runs)
     groups = [curves] if one else [[curve] for curve in curves[:MOST_PANELS]]
     figure, axes = _grid(len(groups), 3.4, wide=one)
     dots = sum(len(p.cell.runs) for curve in curves for p in curve.points)
@@ -39,23 +37,23 @@ def headline(curves: Sequence[Curve]) -> Canvas | None:
         for curve in group:
             number = curves.index(curve)
             aside = shift(group.index(curve), len(group))
-            _curve_values(axis, curve, number, aside, dots > MOST_VECTOR_DOTS)
-        if all(run.value >= 0 for curve in group for p in curve.points for run in p.cell.runs):
+            _curve(axis, curve, number, aside, dots > MOST_VECTOR_DOTS)
+        if lowest >= 0:
             axis.set_ylim(bottom=0)
-        axis.set_ylabel(metric_words.axis(group[0].metric))
+        axis.set_ylabel(label)
         worker_axis(axis, group)
         _caption(axis, group)
     return figure
 
 
-def _curve_values(axis: Axes, curve: Curve, number: int, aside: float, raster: bool) -> None:
+def _curve(axis: Axes, curve: Curve, number: int, aside: float, raster: bool) -> None:
     """Draw one curve: ideal line, middle line, intervals, dots beside them."""
     colour, marker = look(number)
     points = [point for point in curve.points if point.cell.value is not None]
     xs = [math.log2(point.cell.workers) + aside for point in points]
     mids = [point.cell.value.mid for point in points if point.cell.value]
     ideal = [point.ideal if point.ideal is not None else math.nan for point in points]
-    if len(points) > 1 and curve.metric.scales:
+    if len(points) > 1:
         axis.plot(xs, ideal, "--", color=colour, alpha=0.55, linewidth=1.2)
     axis.plot(xs, mids, "-", color=colour, marker=marker, markersize=6, label=curve.label)
     intervals(axis, xs, [point.cell.value for point in points], colour)

@@ -38,10 +38,9 @@ class Cells(Section):
         which = dict.fromkeys(cell.which for cell in points if cell.which)
         return {
             "table": html.page_table(cells(analysis)),
-            "what": "Time" if analysis.metric.is_time else analysis.metric.name,
-            "of_a_run": "time" if analysis.metric.is_time else analysis.metric.name,
             "methods": "; ".join(methods) or "none",
             "which": "; ".join(which) or "none",
+            "what": _heading(analysis.metric),
             "level": format.percent(analysis.level),
         }
 
@@ -57,10 +56,51 @@ def cells(analysis: StudyAnalysis) -> Table[CurvePoint]:
     return Table(
         name="cells",
         title=analysis.title,
-        columns=(*_IDENTITY, *_value(analysis.metric), *_FIGURES, *_SCALING, *_medians(points)),
+        columns=(
+            *_IDENTITY,
+            *_headline(analysis.metric),
+            *_FIGURES,
+            *_SCALING,
+            *_medians(points),
+        ),
         rows=points,
         row_id=lambda p: p.cell.id,
         alert=lambda p: _lost(p) > 0,
+    )
+
+
+def _heading(metric: MetricRule) -> str:
+    """Return the headline's name as a heading."""
+    return "time" if metric.is_time else metric.name
+
+
+def _headline(metric: MetricRule) -> tuple[Cell, ...]:
+    """Return the columns of the headline: of time, CSV has it under ``seconds``."""
+    others = (
+        Cell(csv="metric", of=lambda p: p.cell.metric.name),
+        Cell(csv="unit", of=lambda p: p.cell.metric.unit),
+        Cell(csv="direction", of=lambda p: p.cell.metric.direction),
+    )
+    return (
+        *(() if metric.is_time else others),
+        Cell(
+            csv="seconds" if metric.is_time else "value",
+            title=_heading(metric),
+            of=lambda p: _end(p.cell.value, "mid"),
+            text=lambda p: format.format_estimate(p.cell.value, p.cell.metric.unit),
+            style=lambda _: "strong",
+            number=True,
+        ),
+        Cell(
+            title="interval",
+            of=lambda p: p.cell.value,
+            text=lambda p: format.format_interval(p.cell.value, p.cell.metric.unit),
+            number=True,
+        ),
+        Cell(csv="low", of=lambda p: _end(p.cell.value, "low")),
+        Cell(csv="high", of=lambda p: _end(p.cell.value, "high")),
+        Cell(csv="level", of=lambda p: p.cell.value.level if p.cell.value else None),
+        Cell(csv="method", of=lambda p: p.cell.value.method if p.cell.value else None),
     )
 
 
@@ -113,37 +153,7 @@ _IDENTITY = (
     Cell(csv="skipped", of=lambda p: p.cell.counts.skipped),
     Cell(csv="superseded", of=lambda p: p.cell.counts.superseded),
 )
-
-
-def _value(metric: MetricRule) -> list[Cell]:
-    """Return the columns of the headline: ``seconds`` of time, else metric, unit and value."""
-    named = [
-        Cell(csv="metric", of=lambda p: p.cell.metric.name),
-        Cell(csv="unit", of=lambda p: p.cell.metric.unit),
-        Cell(csv="direction", of=lambda p: p.cell.metric.direction),
-    ]
-    value = Cell(
-        csv="seconds" if metric.is_time else "value",
-        title=metric.name,
-        of=lambda p: _end(p.cell.value, "mid"),
-        text=lambda p: format.format_estimate(p.cell.value, p.cell.metric.unit),
-        style=lambda p: "strong",
-        number=True,
-    )
-    return [value] if metric.is_time else [*named, value]
-
-
 _FIGURES = (
-    Cell(
-        title="interval",
-        of=lambda p: p.cell.value,
-        text=lambda p: format.format_interval(p.cell.value, p.cell.metric.unit),
-        number=True,
-    ),
-    Cell(csv="low", of=lambda p: _end(p.cell.value, "low")),
-    Cell(csv="high", of=lambda p: _end(p.cell.value, "high")),
-    Cell(csv="level", of=lambda p: p.cell.value.level if p.cell.value else None),
-    Cell(csv="method", of=lambda p: p.cell.value.method if p.cell.value else None),
     Cell(csv="which", of=lambda p: p.cell.which),
     Cell(
         csv="cv",
@@ -189,7 +199,7 @@ _SCALING = (
     Cell(
         title="phases (median)",
         of=_phases,
-        style=lambda p: "quiet",
+        style=lambda _: "quiet",
         where=("page", "markdown"),
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.analysis.comparison.types import Ratio
 from bench.analysis.statistics.interval import decided, reciprocal
 from bench.analysis.study_types import StudyAnalysis
-from bench.report import format, metric_words
+from bench.report import format
 from bench.report.charts.figures import Figure
 from bench.report.section import Section
 
@@ -27,18 +27,27 @@ class Comparison(Section):
 
 
 def _ratio(one: Ratio) -> str:
-    """Return "At 2 workers, b is 5.13 times as fast as a (95 % interval ...)", the better first."""
-    metric, at = one.metric, f"At {format.workers(one.workers)}"
-    accepted = format.accepted(one.accepted)
-    if metric.direction is None:
-        text = f"{metric_words.multiple(one.ratio, metric)} of {one.left}"
-        basis = f"{format.level(one.ratio)}; {metric_words.direction(metric)}"
-        return f"{at}, {one.right} has {text} ({basis}){accepted}."
-    better, other = one.right, one.left
-    gain = reciprocal(one.ratio) if metric.direction == "lower" else one.ratio
-    if one.ratio.mid == 1 or gain.mid < 1:
-        better, other, gain = one.left, one.right, reciprocal(gain)
-    verb, word = ("is", "faster") if metric.is_time else ("has", "better")
-    doubt = "" if decided(gain) else f"; which of them is {word} is undecided"
-    text = metric_words.compared_with(gain, metric, other)
-    return f"{at}, {better} {verb} {text}{doubt}{accepted}."
+    """Return "At 2 workers, b is 5.13 times as fast as a (95 % interval ...)", the faster first."""
+    if not one.metric.is_time:
+        return _other(one)
+    if one.ratio.mid < 1:
+        faster, slower, speed = one.right, one.left, reciprocal(one.ratio)
+    else:
+        faster, slower, speed = one.left, one.right, one.ratio
+    doubt = "" if decided(speed) else "; which of them is faster is undecided"
+    return (
+        f"At {format.workers(one.workers)}, {faster} is {format.times_as_fast(speed, slower)}"
+        f"{doubt}{format.accepted(one.accepted)}."
+    )
+
+
+def _other(one: Ratio) -> str:
+    """Return "At 2 workers, b has 1.3 times the throughput of a (...; higher is better)"."""
+    where = f"At {format.workers(one.workers)}, "
+    if one.metric.direction is None:
+        ends = f"{format.format_estimate(one.ratio)} times the {one.metric.name} of {one.left}"
+        return f"{where}{one.right} has {ends} ({format.level(one.ratio)})."
+    gain = one.ratio if one.metric.direction == "higher" else reciprocal(one.ratio)
+    doubt = "" if decided(gain) else "; which of them is better is undecided"
+    text = format.beside(gain, one.left, one.metric)
+    return f"{where}{one.right} has {text}{doubt}{format.accepted(one.accepted)}."

@@ -11,7 +11,7 @@ from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.types import RunRow
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.study import PHASES
-from bench.report import format, html, metric_words
+from bench.report import format, html
 from bench.report.charts.figures import Figure
 from bench.report.html import PageTable
 from bench.report.markdown_blocks import table
@@ -50,8 +50,7 @@ class Runs(Section):
     def markdown(self, analysis: StudyAnalysis, figures: Sequence[Figure]) -> Iterable[str]:
         """Return the runs that do not count."""
         lost = [row for row in analysis.runs if not row.counted]
-        shown = table(runs(lost, metric=analysis.metric))
-        return ["## Runs that do not count", shown] if lost else []
+        return ["## Runs that do not count", table(runs(lost))] if lost else []
 
 
 def runs(
@@ -59,12 +58,13 @@ def runs(
     figures: Iterable[str] | None = None,
     metric: MetricRule = TIME_RULE,
 ) -> Table[RunRow]:
-    """Return a table of runs with their number of the headline metric.
+    """Return a table of runs, with a column for each of these quality figures.
 
-    It has a column for each of these quality figures (default: those that the runs have).
+    By default these are the figures that the runs have. ``metric`` is the headline.
     """
     figures = figures_of(rows) if figures is None else figures
-    columns = (*_RUN, *_value(metric), *_WHICH, *(_figure(name) for name in figures), *_MORE)
+    head = (*_RUN, *_headline(metric), *_PASSES)
+    columns = (*head, *(_figure(name) for name in figures), *_MORE)
     return Table(name="runs", columns=columns, rows=rows, row_id=lambda r: r.run)
 
 
@@ -75,7 +75,8 @@ def figures_of(rows: Iterable[RunRow]) -> list[str]:
 
 def _figure(name: str) -> Run:
     """Return the column of one figure; its CSV name is no other column's."""
-    taken = {column.csv for column in (*_RUN, *_WHICH, *_MORE)} | {"seconds", "value", "unit"}
+    taken = {column.csv for column in (*_RUN, *_headline(TIME_RULE), *_PASSES, *_MORE)}
+    taken |= {"value", "metric", "unit"}
     return Run(
         csv=f"quality.{name}" if name in taken else name,
         title=name,
@@ -83,6 +84,22 @@ def _figure(name: str) -> Run:
         text=lambda r: format.number(r.figures.get(name), 9),
         number=True,
         where=("page",),
+    )
+
+
+def _headline(metric: MetricRule) -> tuple[Run, ...]:
+    """Return the columns of the headline: of time, CSV has it under ``seconds``."""
+    others = (Run(csv="metric", of=lambda _: metric.name), Run(csv="unit", of=lambda r: r.unit))
+    return (
+        *(() if metric.is_time else others),
+        Run(
+            csv="seconds" if metric.is_time else "value",
+            title="time" if metric.is_time else metric.name,
+            of=lambda r: r.value,
+            text=lambda r: format.amount(r.value, r.unit),
+            number=True,
+            where=("page",),
+        ),
     )
 
 
@@ -116,19 +133,6 @@ def _reason(row: RunRow) -> Markup:
     return Markup("{}{}").format(row.reason, Markup("").join(spans))
 
 
-def _value(metric: MetricRule) -> list[Run]:
-    """Return the columns of the headline: ``seconds`` of time, else value and unit."""
-    value = Run(
-        csv="seconds" if metric.is_time else "value",
-        title=metric.name,
-        of=lambda r: r.value,
-        text=lambda r: metric_words.value(r.value, r.unit),
-        number=True,
-        where=("page",),
-    )
-    return [value] if metric.is_time else [value, Run(csv="unit", of=lambda r: r.unit)]
-
-
 def _phase(name: str) -> Callable[[RunRow], float | None]:
     return lambda r: r.phases.get(name)
 
@@ -159,7 +163,7 @@ _RUN = (
     Run(csv="counted", of=lambda r: "yes" if r.counted else "no"),
     Run(csv="why_not", title="why", of=lambda r: r.why_not, where=("markdown",)),
 )
-_WHICH = (
+_PASSES = (
     Run(csv="which", of=lambda r: r.which),
     Run(csv="cold", of=lambda r: r.passes[0] if r.passes else None),
 )

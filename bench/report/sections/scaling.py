@@ -1,16 +1,14 @@
-"""How each curve scales: the headline, speed-up and efficiency over worker count."""
+"""How each curve scales: the headline metric, speed-up and efficiency over worker count."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from bench.analysis.runs.metrics import MetricRule
-from bench.analysis.runs.types import CellSummary
 from bench.analysis.scaling.types import Curve, CurvePoint
 from bench.analysis.statistics.interval import decided
 from bench.analysis.study_types import StudyAnalysis
-from bench.report import format, metric_words
+from bench.report import format
 from bench.report.charts.figures import Chart
 from bench.report.charts.headline import headline
 from bench.report.charts.speedup import speedup
@@ -30,74 +28,59 @@ class Scaling(Section):
     def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
         """Return the charts over worker count."""
         curves, metric = analysis.scaling.curves, analysis.metric
-        what = "Time" if metric.is_time else metric.name
-        scales = any(curve.metric.scales for curve in curves)
-        perfect = ", the dashed line perfect scaling from the smallest worker count"
+        name = "time of the work" if metric.is_time else metric.name
+        unit = f" ({metric.unit})" if metric.unit else ""
         return (
             Chart(
                 name="time" if metric.is_time else "headline",
-                title=f"{what} over worker count",
-                caption="Every dot is one run; the bar is the interval around the middle"
-                f"{perfect if scales else ''}.",
-                draw=partial(headline, curves),
+                title=f"{metric.name[0].upper()}{metric.name[1:]} over worker count",
+                caption="Every dot is one run; the bar is the interval around the middle, the "
+                "dashed line perfect scaling from the smallest worker count.",
+                draw=partial(headline, curves, f"{name}{unit}"),
             ),
             Chart(
                 name="speedup",
-                title="Speed-up and efficiency" if scales else "Speed-up",
-                caption="Against the smallest worker count measured, with intervals"
-                f"{_of(metric)}{'; dashed: ideal' if scales else ''}. At most six curves are "
-                "drawn, the table of cells has all.",
+                title="Speed-up and efficiency",
+                caption="Against the smallest worker count measured, with intervals; dashed: "
+                "ideal. At most six curves are drawn, the table of cells has all.",
                 draw=partial(speedup, curves),
             ),
         )
 
 
-def _of(metric: MetricRule) -> str:
-    return "" if metric.is_time else f"; of {metric.name}, {metric_words.direction(metric)}"
-
-
 def _scaling(curve: Curve, contradicted: bool) -> str:
     """Return how a curve scales, to follow its name."""
-    metric = curve.metric
     measured = [point for point in curve.points if point.cell.value is not None]
+    metric = curve.metric
     if not measured:
-        return f"no run gave a {metric.name}."
+        return f"no run gave a {'time' if metric.is_time else metric.name}."
     if contradicted:
         return "its runs are not the same work, so no speed-up is stated."
+    last = measured[-1].cell
     if len(measured) == 1:
-        return f"{_middle(measured[0].cell)}; how it scales is not known."
-    if metric.direction is None:
-        ends = f"{_middle(measured[0].cell)}, {_middle(measured[-1].cell)}"
-        return f"{ends}; which direction of {metric.name} is better is not known."
+        return (
+            f"{format.format_estimate(last.value, metric.unit)} with "
+            f"{format.workers(last.workers)} ({format.level(last.value, metric.unit)}); "
+            "how it scales is not known."
+        )
     compared = [point for point in curve.points if point.speedup is not None]
     return _faster(curve, compared[-1] if len(compared) > 1 else measured[-1])
 
 
-def _middle(cell: CellSummary) -> str:
-    """Return "10 s with 1 worker (95 % interval ...)"."""
-    metric = cell.metric
-    name = "" if metric.is_time else f"{metric.name} "
-    return (
-        f"{name}{format.format_estimate(cell.value, metric.unit)} with "
-        f"{format.workers(cell.workers)} ({format.level(cell.value, metric.unit)})"
-    )
-
-
 def _faster(curve: Curve, point: CurvePoint) -> str:
     """Return "2 workers are 1.31 times as fast as 1 (95 % interval ...), efficiency 65 %"."""
-    speedup, count, metric = point.speedup, format.workers(point.cell.workers), curve.metric
+    speedup, count = point.speedup, format.workers(point.cell.workers)
+    if speedup is None and curve.metric.direction is None:
+        return f"nobody says which direction of {curve.metric.name} is better."
     if speedup is None:
-        return f"{count} cannot be compared with {curve.base}{_why_not(curve)}."
-    verb = "are" if metric.is_time else "have"
-    text = f"{count} {verb} {metric_words.compared_with(speedup, metric, curve.base)}"
-    if point.efficiency is not None:
-        text = f"{text}, efficiency {format.percent(point.efficiency.mid)}"
-    word = "faster" if metric.is_time else "better"
-    doubt = "" if decided(speedup) else f"; whether that is {word} at all is undecided"
-    return f"{text}{doubt}."
-
-
-def _why_not(curve: Curve) -> str:
-    """Say that numbers which are not positive have no ratio, where that is the reason."""
-    runs = (run for point in curve.points for run in point.cell.runs)
-    return "" if all(run.value > 0 for run in runs) else ": not all values are positive"
+        return f"{count} cannot be compared with {curve.base}."
+    if not curve.metric.is_time:
+        doubt = "" if decided(speedup) else "; whether that is better at all is undecided"
+        return f"{count} have {format.beside(speedup, curve.base, curve.metric)}{doubt}."
+    if speedup.mid < 1 and decided(speedup):
+        text = f"{count} are {format.slower(speedup, curve.base)}"
+    else:
+        text = f"{count} are {format.times_as_fast(speedup, curve.base)}"
+    efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
+    doubt = "" if decided(speedup) else "; whether that is faster at all is undecided"
+    return f"{text}, efficiency {efficiency}{doubt}."

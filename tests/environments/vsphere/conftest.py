@@ -9,7 +9,7 @@ import pytest
 
 from bench.environments.vsphere.client import Vcenter
 from tests.conftest import absent
-from tests.environments.vsphere.beds import connect
+from tests.environments.vsphere.contract_cases import connect
 from tests.labs import vcenter as lab
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from bench.environments.vsphere.client import LOST, Vcenter
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from tests.environments.vsphere.beds import connect
+from tests.environments.vsphere.contract_cases import connect
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -40,7 +40,7 @@ def hurried(server: lab.VCenter) -> Vcenter:
 
 def test_a_refused_login_leaves_no_connection(server: lab.VCenter, sockets: list[str]) -> None:
     for _ in range(3):
-        with pytest.raises(UnsuitableEnvironment, match="is refused"):
+        with pytest.raises(UnsuitableEnvironment, match="is wrong"):
             connect(server, password="wrong")
     with pytest.raises(UnsuitableEnvironment, match="certificate is not trusted"):
         Vcenter(f"{server.address}:{server.port}", server.user, server.password)

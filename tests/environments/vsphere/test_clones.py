@@ -15,7 +15,7 @@ from bench.environments.vsphere.removal import owned
 from bench.environments.vsphere.resource_pools import MIB, Allocation, Pool
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.study import Shape
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -85,7 +85,7 @@ def test_clones_that_must_stand_apart_do_and_their_rule_goes_with_them(client: V
     machines = cloner.acquire([SHAPE] * 2, OWNER)
     machines += cloner.acquire([SHAPE], OWNER)
     assert len({one.vm.runtime.host for one in machines}) == 3
-    rule = anti_affinity.find(client, cluster)[OWNER.mark]
+    rule = anti_affinity.find(client, cluster)[OWNER.tag]
     assert {vm._GetMoId() for vm in rule.vm} == {one.vm._GetMoId() for one in machines}
     with pytest.raises(LaunchFailed, match="are on the same host"):
         cloner.acquire([SHAPE], OWNER)

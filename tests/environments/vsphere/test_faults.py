@@ -15,7 +15,7 @@ from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.removal import owned
 from bench.environments.vsphere.resource_pools import Pool
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -165,7 +165,7 @@ def test_what_is_not_there_is_named(client: Vcenter, changed: dict[str, object],
 
 
 def test_a_wrong_password_is_refused_and_not_repeated_in_the_error(server: lab.VCenter) -> None:
-    with pytest.raises(UnsuitableEnvironment, match="user or password is refused") as caught:
+    with pytest.raises(UnsuitableEnvironment, match="user or password is wrong") as caught:
         connect(server, password="not-the-password")
     assert "not-the-password" not in str(caught.value)
 

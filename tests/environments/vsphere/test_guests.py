@@ -16,7 +16,7 @@ from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.recipe import Recipe
 from bench.errors import LaunchFailed, UnsuitableEnvironment
 from bench.records.study import Shape
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -92,9 +92,9 @@ def test_a_profile_that_no_host_offers_is_said(equipped: Vcenter) -> None:
 def test_a_guest_is_customized_by_a_specification_of_the_vcenter(client: Vcenter) -> None:
     cloner = Cloner(client, recipe(customize="vcsim-linux-static"))
     machines = cloner.acquire([SHAPE] * 2, OWNER)
-    guests = [one.vm.guest.hostName for one in machines]
-    assert all(name.startswith("vcsim-") for name in guests)
-    assert len(set(guests)) == 2
+    host_names = [one.vm.guest.hostName for one in machines]
+    assert all(name.startswith("vcsim-") for name in host_names)
+    assert len(set(host_names)) == 2
     cloner.release(called(machines), OWNER)
 
 

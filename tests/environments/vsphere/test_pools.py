@@ -13,7 +13,7 @@ from bench.environments.vsphere.removal import owned, remove
 from bench.environments.vsphere.resource_pools import Pool
 from bench.errors import LaunchFailed
 from bench.records.cluster import Owner
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -81,7 +81,7 @@ def test_a_pool_of_that_name_that_is_ours_is_removed_but_not_taken_over(client: 
 def test_killed_before_its_mark_an_empty_pool_is_known_by_its_name(client: Vcenter) -> None:
     resource_pools.create(root(client), NAME, Pool())
     (left,) = owned(client, 30)
-    assert left.owner.mark == OWNER.mark
+    assert left.owner.tag == OWNER.tag
     left.remove()
     assert NAME not in names(client)
 

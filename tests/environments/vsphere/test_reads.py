@@ -12,7 +12,7 @@ from bench.environments.vsphere.client import Vcenter, module
 from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.migrations import MigrationWatcher
 from bench.environments.vsphere.resource_pools import Allocation, Pool
-from tests.environments.vsphere.beds import OWNER, SHAPE, called, connect, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, called, connect, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -23,15 +23,15 @@ def test_a_move_to_another_host_is_seen_with_when_and_where(client: Vcenter) -> 
     machines = cloner.acquire([SHAPE] * 2, OWNER)
     vms = {one.name: one.vm for one in machines}
     since = migrations.clock(client)
-    assert migrations.moves(client, vms, since) == []
+    assert migrations.migrations(client, vms, since) == []
     target = client.find("DC0/host/DC0_C0/DC0_C0_H1", "host")
     spec = module().vim.VirtualMachineRelocateSpec(host=target)
     tasks.tasks(client, {"move": machines[1].vm.Relocate(spec)}, 10)
-    (move,) = migrations.moves(client, vms, since)
+    (move,) = migrations.migrations(client, vms, since)
     assert (move.name, move.source, move.target) == (machines[1].name, "DC0_C0_H0", "DC0_C0_H1")
     assert since <= move.at <= migrations.clock(client)
     assert "DC0_C0" not in move.text()
-    assert "from DC0_C0_H0 to another host" in move.text(known=["DC0_C0_H0"])
+    assert "from DC0_C0_H0 to another host" in move.text(named=["DC0_C0_H0"])
     cloner.release(called(machines), OWNER)
 
 
@@ -116,7 +116,7 @@ def test_counters_of_a_lost_vcenter_fail_no_run(
 def test_events_of_a_vcenter_are_read_with_both_hosts() -> None:
     vim = module().vim
 
-    def told(kind: str, source: str, target: str) -> migrations.Move | None:
+    def told(kind: str, source: str, target: str) -> migrations.Migration | None:
         host = {word: vim.event.HostEventArgument(name=word) for word in (source, target)}
         event = getattr(vim.event, kind)(
             key=7,
@@ -125,7 +125,7 @@ def test_events_of_a_vcenter_are_read_with_both_hosts() -> None:
             sourceHost=host[source],
             host=host[target],
         )
-        return migrations._move(event, {"vm-1": "w"})
+        return migrations._migration(event, {"vm-1": "w"})
 
     for kind in migrations.KINDS:
         move = told(kind, "esx-1", "esx-2")

@@ -18,7 +18,7 @@ from bench.environments.vsphere.client import Vcenter, module
 from bench.environments.vsphere.cloning import Cloner
 from bench.environments.vsphere.provider import Login, VsphereProvider
 from bench.errors import LaunchFailed, UnsuitableEnvironment
-from tests.environments.vsphere.beds import OWNER, SHAPE, connect, names, recipe
+from tests.environments.vsphere.contract_cases import OWNER, SHAPE, connect, names, recipe
 from tests.labs import vcenter as lab
 
 pytestmark = pytest.mark.lab
@@ -155,11 +155,11 @@ def test_leftovers_of_a_vcenter_that_cannot_be_asked_are_warned_of(
     server: lab.VCenter, caplog: pytest.LogCaptureFixture
 ) -> None:
     def unfit() -> Vcenter:
-        raise UnsuitableEnvironment("user and password are not said")
+        raise UnsuitableEnvironment("user and password are missing")
 
     login = Login(user="root")
     for number, ask in enumerate((unfit, lambda: connect(server, password="wrong")), 1):
         there = VsphereProvider(ask, recipe(), login, system=0, driverless=frozenset())
         assert there.owned() == []
         assert caplog.text.count("is not known") == number
-    assert "user and password are not said" in caplog.text
+    assert "user and password are missing" in caplog.text

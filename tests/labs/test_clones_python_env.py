@@ -42,7 +42,7 @@ def there(tmp_path: Path) -> Iterator[VsphereEnvironment]:
     if reason := missing() or lab_hosts.missing():
         absent(f"the lab ({reason})", "make lab")
     with site(tmp_path) as place:
-        ssh = {"user": "root", "key": str(place.inside.key)}
+        ssh = {"user": "root", "key": str(place.hooks.key)}
         spec = EnvironmentSpec(name="dc0", kind="vsphere", settings=place.settings(ssh=ssh))
         made = environments.build(spec)
         assert isinstance(made, VsphereEnvironment)

@@ -18,7 +18,7 @@ from bench import contracts
 from bench.contracts import Engine
 from bench.engines import ENGINES
 from bench.engines.spark.engine import SparkEngine
-from bench.environments.ssh.provider import Entry, Inventory
+from bench.environments.ssh.provider import Entry, SshProvider
 from bench.errors import LaunchFailed
 from bench.hosts import python_env
 from bench.hosts.agent import python_env as agent_env
@@ -96,14 +96,14 @@ def index(tmp_path: Path) -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def place(
     index: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Inventory, Path, str]]:
+) -> Iterator[tuple[SshProvider, Path, str]]:
     """An inventory of one host, its HOME, and the index's address."""
     url, lock = index
     monkeypatch.setattr(python_env, "lock_text", lambda: lock)
     python_env.requirements.cache_clear()
     with sshd.running(tmp_path / "sshd") as server:
         home = server.folder / "home"
-        made = Inventory([Entry(address=server.address(), build=True)])
+        made = SshProvider([Entry(address=server.address(), build=True)])
         yield made, home, url
         assert not [left for left in made.owned() if left.owner == OWNER]
         made.close()
@@ -111,7 +111,7 @@ def place(
 
 
 def test_it_is_built_once_and_what_lacks_is_said(
-    place: tuple[Inventory, Path, str], monkeypatch: pytest.MonkeyPatch
+    place: tuple[SshProvider, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, home, url = place
     packages.use(home, "http://127.0.0.1:9")  # nothing answers there
@@ -119,14 +119,14 @@ def test_it_is_built_once_and_what_lacks_is_said(
     host = concrete(hosts)[1]
     with pytest.raises(LaunchFailed, match=r"host 127\.0\.0\.1: .*index cannot be reached"):
         made.install_engine(hosts, THING)
-    (why,) = made.unbuilt(["127.0.0.1"], THING).values()
+    (why,) = made.why_not_installable(["127.0.0.1"], THING).values()
     assert why is not None
     assert why.startswith("the package index cannot be reached")
     assert not list(host.cache.glob("python-*/bin"))
 
     packages.use(home, url)
     shutil.rmtree(home / ".cache" / "uv", ignore_errors=True)
-    assert made.unbuilt(["127.0.0.1"], THING) == {"127.0.0.1": None}
+    assert made.why_not_installable(["127.0.0.1"], THING) == {"127.0.0.1": None}
     assert made.install_engine(hosts, THING) == hosts
     assert Path(host.python).is_relative_to(home)
     package = host.package("thing")
@@ -137,7 +137,7 @@ def test_it_is_built_once_and_what_lacks_is_said(
     assert process.wait(60) == 0
 
     monkeypatch.setattr(python_env, "_send_uv", lambda channel, cache: pytest.fail("built again"))
-    (home / ".config" / "uv" / "uv.toml").write_text("spoilt")
+    (home / ".config" / "uv" / "uv.toml").write_text("corrupt")
     made.install_engine(hosts, THING)
     shutil.rmtree(host.cache / Path(host.python).parent.parent.name)
     with pytest.raises(LaunchFailed, match="no Python environment for spark"):
@@ -158,17 +158,17 @@ def test_asking_an_index_leaves_nothing_there_and_names_no_user(
     (tmp_path / "begun").mkdir()
     monkeypatch.chdir(tmp_path / "begun")
     packages.use(home, index[0])
-    assert agent_env.index(str(uv), "thing==1.0", 60.0) == ""
+    assert agent_env.check_index(str(uv), "thing==1.0", 60.0) == ""
     assert list((home / "temporary").iterdir()) == []
     assert list((tmp_path / "begun").iterdir()) == []
-    (home / ".config" / "uv" / "uv.toml").write_text("spoilt")
-    said = agent_env.index(str(uv), "thing==1.0", 60.0)
+    (home / ".config" / "uv" / "uv.toml").write_text("corrupt")
+    said = agent_env.check_index(str(uv), "thing==1.0", 60.0)
     assert "~/.config/uv/uv.toml" in said
     assert str(home) not in said
 
 
 def test_an_interrupt_waits_for_no_build_and_the_hosts_can_be_released(
-    place: tuple[Inventory, Path, str], monkeypatch: pytest.MonkeyPatch
+    place: tuple[SshProvider, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, _, _ = place
     calls: list[str] = []
@@ -193,12 +193,12 @@ def test_an_interrupt_waits_for_no_build_and_the_hosts_can_be_released(
 
 
 def test_a_spare_takes_the_place_of_a_host_where_it_cannot_be_built(
-    place: tuple[Inventory, Path, str], monkeypatch: pytest.MonkeyPatch
+    place: tuple[SshProvider, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, _, _ = place
     address = one.channels["127.0.0.1"].address
     named = [msgspec.structs.replace(address, name=name) for name in sshd.ADDRESSES]
-    several = Inventory([Entry(address=found, build=True) for found in named], spares=2)
+    several = SshProvider([Entry(address=found, build=True) for found in named], spares=2)
     bad = {"127.0.0.1"}
 
     def build(channel: AgentChannel, cache: Path, engine: Engine) -> None:

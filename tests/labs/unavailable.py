@@ -1,6 +1,6 @@
 """What ``make lab`` found that this machine cannot host: a note in the user's cache.
 
-A failed download or build is no such thing: it is mended, not skipped.
+A failed download or build is another matter: fix it, do not skip it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def adopt(process: subprocess.Popen[bytes]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
+class LabTag:
     """One lab's name, subnet (its first three numbers), folder and lock."""
 
     name: str
@@ -53,24 +53,24 @@ class Mark:
     lock: FileLock
 
     @staticmethod
-    def new() -> Mark:
+    def new() -> LabTag:
         """Take a name and a subnet that no other lab has."""
         ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
-            mark = Mark.of(f"{PREFIX}{secrets.token_hex(3)}")
-            if mark.name in names() or f" {mark.subnet}." in ip("-4", "-o", "addr"):
+            tag = LabTag.of(f"{PREFIX}{secrets.token_hex(3)}")
+            if tag.name in names() or f" {tag.subnet}." in ip("-4", "-o", "addr"):
                 continue
-            mark.lock.acquire()
-            mark.folder.mkdir(mode=0o700)
-            return mark
+            tag.lock.acquire()
+            tag.folder.mkdir(mode=0o700)
+            return tag
 
     @staticmethod
-    def of(name: str) -> Mark:
+    def of(name: str) -> LabTag:
         """Return a lab that another process holds."""
         bits = bytes.fromhex(name.removeprefix(PREFIX))
         subnet = f"10.{200 + bits[0] % 50}.{bits[1]}"
         lock = file_lock(ROOT / f"{name}.lock")
-        return Mark(name=name, subnet=subnet, folder=ROOT / name, lock=lock)
+        return LabTag(name=name, subnet=subnet, folder=ROOT / name, lock=lock)
 
     def remove(self) -> None:
         """Remove all that carries the name."""
@@ -185,9 +185,9 @@ def command(pid: int) -> str:
         return ""
 
 
-def kill_group(groups: tuple[Path, ...], patience: float = 10.0) -> None:
+def kill_group(groups: tuple[Path, ...], timeout: float = 10.0) -> None:
     """Kill every process in the groups, and wait until none is left."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     while pids := members(groups):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
@@ -199,8 +199,8 @@ def kill_group(groups: tuple[Path, ...], patience: float = 10.0) -> None:
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def _remove_group(group: Path, patience: float = 10.0) -> None:
-    end = time.monotonic() + patience
+def _remove_group(group: Path, timeout: float = 10.0) -> None:
+    end = time.monotonic() + timeout
     while group.exists():
         try:
             for inner in _nested(group):

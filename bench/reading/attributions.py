@@ -1,47 +1,47 @@
-"""From a run's kept files to the attribution of its work."""
+"""Computes the attribution of a run's work from the run's files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
-from bench.cli.common import console
+from bench.analysis.attribution.attribution import (
+    Attribution,
+    Rank,
+    attribute,
+    attribute_tensorflow,
+)
 from bench.errors import TelemetryError
 from bench.records import spark_log
+from bench.records.results import Run
+from bench.records.study import Case
+from bench.run_files import spark_event_log, workload_log
+from bench.run_files.workload_log import Log
+from bench.store import Store
 
 _STEP = 0.05  # s and 1 %: by how much the wall clock may differ from the monotonic one
 
-if TYPE_CHECKING:
-    from bench.analysis.attribution.attribution import Attribution, Rank
-    from bench.records.results import Run
-    from bench.records.study import Case
-    from bench.run_files.workload_log import Log
-    from bench.store.folder import Store
-    from bench.store.reader import Results
 
-
-def attributions(store: Store, runs: Iterable[tuple[Run, Case]]) -> dict[str, Attribution]:
-    """Return what is known of these runs, by their ids; a log that cannot be read is told."""
-    found = {}
+def attributions(
+    store: Store, runs: Iterable[tuple[Run, Case]], note: Callable[[str], None]
+) -> dict[str, Attribution]:
+    """Return the attributions of these runs by their ids; ``note`` gets each unreadable log."""
+    by_run = {}
     for run, case in runs:
         try:
-            one = attribution(store, run, case)
+            parts = attribution(store, run, case)
         except TelemetryError as error:
-            console(stderr=True).print(f"warning: {run.run}: {error}", markup=False)
+            note(f"{run.run}: {error}")
             continue
-        if one is not None:
-            found[run.run] = one
-    return found
+        if parts is not None:
+            by_run[run.run] = parts
+    return by_run
 
 
 def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
-    """Return where a run's work went, or None where its logs are not kept.
+    """Return where a run's work went, or None if its logs are missing.
 
     Raises TelemetryError for a Spark event log that cannot be read.
     """
-    from bench.analysis.attribution.attribution import attribute, attribute_tensorflow
-    from bench.run_files import spark_event_log, workload_log
-
     folder = store.folder(run.run)
     path = folder / spark_log.FILE
     if path.is_file():
@@ -63,22 +63,15 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
 
 def _rank(rank: int, log: Log, work: float) -> Rank:
-    """Return a rank's report; of collectives it tells both figures, or nothing is known."""
-    from bench.analysis.attribution.attribution import Rank
-
-    wall, cpu = log.told("collective"), log.told("collective_cpu")
+    """Return a rank's report; its collectives need both figures."""
+    wall, cpu = log.total("collective"), log.total("collective_cpu")
     if wall is None or cpu is None:
         return Rank(rank=rank, wall=work, stages=log.stages)
     return Rank(rank=rank, wall=work, stages=log.stages, collective=wall, collective_cpu=cpu)
 
 
 def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
-    """Say whether the wall clock, which Spark's log goes by, did not run as the monotonic one."""
+    """Return whether the wall clock of Spark's log differs from the monotonic clock."""
     begin, end = window
     work = run.phases.get("work", end - begin)
     return abs(end - begin - work) > _STEP + 0.01 * work
-
-
-def case_of(known: Results, run: Run) -> Case | None:
-    """Return the case that a run measured, as its own session tells it."""
-    return known.cases.get(run.cell.case)

@@ -1,4 +1,4 @@
-"""Facts of a machine as the kernel's files say them; what they do not say is absent."""
+"""Facts of a machine from the kernel's files; what they do not report is absent."""
 
 from __future__ import annotations
 

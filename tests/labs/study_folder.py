@@ -45,7 +45,7 @@ report.end()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class StudyFolder:
     """Where studies are written and run; ``results`` are below it."""
 
     folder: Path

@@ -12,8 +12,8 @@ from bench.hosts.agent import processes
 from bench.records.results import Run
 from bench.store.folder import Store
 from bench.store.reader import Results
-from tests.labs.desk import Desk
 from tests.labs.hosts import LabHost
+from tests.labs.study_folder import StudyFolder
 
 NAME = "rack"
 WORK = ".cache/benchcast/work"
@@ -29,7 +29,7 @@ params  = {{ seconds = {seconds}, burn = {burn} }}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rack(Desk):
+class SshHosts(StudyFolder):
     """Hosts, and a folder for studies and results."""
 
     hosts: Sequence[LabHost]
@@ -55,7 +55,7 @@ class Rack(Desk):
             "known_hosts": str(self.hosts[0].known_hosts),
             "python": sys.executable,
             "worker": {"cores": 1, "memory": "1 GiB"},
-            "patience": "3 s",
+            "unreachable_after": "3 s",
         }
         told = {**known, **changed}
         return {key: value for key, value in told.items() if value is not None}
@@ -93,7 +93,7 @@ class Rack(Desk):
         return running.returncode, errors
 
     def folders(self, pattern: str) -> Iterator[Path]:
-        """Return what lies in the hosts' marked folders."""
+        """Return the content of the hosts' tagged folders."""
         return (path for host in self.hosts for path in (host.home / WORK).glob(pattern))
 
     def wait(self, seen: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -104,7 +104,7 @@ class Rack(Desk):
             time.sleep(0.05)
 
     def left(self, *others: str) -> list[str]:
-        """Return what carries a mark of a session of these results, or of ``others``."""
+        """Return what carries a tag of a session of these results, or of ``others``."""
         ours = [*self.read.sessions, *others]
         marked = [env[processes.OWNER] for _, env in processes.scan()]
         groups = [
