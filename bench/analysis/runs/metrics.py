@@ -56,15 +56,24 @@ def rule_for(metric: str, runs: Iterable[Run], bundles: Mapping[str, Bundle]) ->
     for run in runs:
         bundle = bundles.get(run.digests.bundle) if run.digests else None
         if bundle is not None and metric in bundle.metrics:
-            stated = bundle.metrics[metric]
-            return MetricRule(
-                name=metric,
-                unit=stated.unit,
-                direction=stated.direction,
-                aggregate=stated.aggregate,
-            )
+            return declared(metric, [bundle])
         unit = unit or next((one.unit for one in run.measurements if one.metric == metric), "")
     return MetricRule(name=metric, unit=unit)
+
+
+def declared(metric: str, bundles: Iterable[Bundle]) -> MetricRule:
+    """Return how a metric is read as the first of these bundles that declares it does."""
+    if metric in BUILT_IN:
+        return TIME_RULE
+    stated = next((one.metrics[metric] for one in bundles if metric in one.metrics), None)
+    if stated is None:
+        return MetricRule(name=metric)
+    return MetricRule(
+        name=metric,
+        unit=stated.unit,
+        direction=stated.direction,
+        aggregate=stated.aggregate,
+    )
 
 
 def names(runs: Iterable[Run], bundles: Mapping[str, Bundle]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.statistics.types import Trend
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import format
@@ -37,7 +38,7 @@ class Caveats(Section):
 
 def sentences(analysis: StudyAnalysis) -> list[str]:
     """Return one sentence for each doubt that the tests found; none where they found none."""
-    found = [_drift(trend) for trend in analysis.trends if trend.found]
+    found = [_drift(trend, analysis.metric) for trend in analysis.trends if trend.found]
     for cell in (point.cell for point in analysis.scaling.points):
         label = format.cell_label(cell.label, cell.workers)
         if cell.warmup is not None and cell.warmup.found:
@@ -57,11 +58,21 @@ def tested(analysis: StudyAnalysis) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _drift(one: Trend) -> str:
+def _drift(one: Trend, metric: MetricRule) -> str:
+    what = "times" if metric.is_time else metric.name
     return (
-        f"Drift on {one.scope}: times changed by {_change(one)} from the first run to the last "
-        f"(p = {format.number(one.p, 2)}); comparisons within blocks do not suffer, others may."
+        f"Drift on {one.scope}: {what} changed by {_change(one)}{_better(one, metric)} from the "
+        f"first run to the last (p = {format.number(one.p, 2)}); comparisons within blocks do not "
+        "suffer, others may."
     )
+
+
+def _better(one: Trend, metric: MetricRule) -> str:
+    """Say whether a change is for the better, of a metric other than time."""
+    if metric.is_time or metric.direction is None:
+        return ""
+    better = (one.change > 0) == (metric.direction == "higher")
+    return f" (for the {'better' if better else 'worse'})"
 
 
 def _warmup(label: str, one: Trend) -> str:
