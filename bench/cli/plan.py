@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from bench.cli.common import (
     RESULTS,
     JsonOption,
+    MetricOption,
     ResultsOption,
     StudyFileArgument,
     WhereOption,
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from bench.analysis.statistics.types import Effect
     from bench.plan import Fixed
     from bench.plan.progress import Index
-    from bench.records.results import Bundle, Run
+    from bench.records.results import Run
     from bench.records.study import Cell
     from bench.runner import PreparedStudy
+    from bench.store.reader import Results
 
 
 def plan(
@@ -37,6 +39,7 @@ def plan(
     new: Annotated[
         bool, typer.Option("--new", help="Plan a new campaign: ignore earlier runs.")
     ] = False,
+    metric: MetricOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show cells, order, estimated time, what the repeats can detect and what would be created."""
@@ -56,11 +59,13 @@ def plan(
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
     runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
     seconds = Estimate(stored.runs).longest(runnable, prepared.lanes())
-    effects = _effects(fixed, stored.runs, stored.bundles)
+    headline = _headline(metric, fixed, stored)
+    effects = _effects(fixed, stored, headline)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
         data = {"cells": rows, "left": len(left), "seconds": seconds}
         data["unplanned"] = prepared.study.unplanned
+        data["metric"] = headline
         data["detectable"] = effects
         data["creates"] = _created(prepared)
         data["sampling"] = prepared.study.sampling
@@ -71,31 +76,45 @@ def plan(
         print_json("plan", prepared.study.name, data, prepared.findings)
     else:
         _print(prepared, fixed, index, cells, left, seconds, runs)
-        _print_precision(fixed, index, effects)
+        _print_precision(fixed, index, effects, headline)
     prepared.raise_if_unfit()
 
 
-def _effects(fixed: Fixed, runs: Sequence[Run], bundles: Mapping[str, Bundle]) -> list[Effect]:
-    """Return the smallest detectable effects: for the least and for the most repeats."""
+def _headline(asked: str | None, fixed: Fixed, stored: Results) -> str:
+    """Return the metric of the smallest effect: the study's, or another that is known here."""
+    if asked is None:
+        return fixed.study.metric
+    from bench.analysis.runs.metrics import names
+    from bench.reading.study import known_metric
+
+    declared = {name for bundle in fixed.bundles.values() for name in bundle.metrics}
+    return known_metric(asked, sorted({*names(stored.runs, stored.bundles), *declared}))
+
+
+def _effects(fixed: Fixed, stored: Results, metric: str) -> list[Effect]:
+    """Return the smallest detectable effects: for the least and for the most repeats.
+
+    The noise is that of the positive values: the test is on logs.
+    """
     from bench.analysis.runs.headline import headline
-    from bench.analysis.runs.metrics import rule_for
+    from bench.analysis.runs.metrics import declared, rule_for
     from bench.analysis.statistics import power
 
+    bundles = {**stored.bundles, **fixed.bundles}
     groups: dict[tuple[str, str], list[float]] = {}
-    falls = False
-    for run in runs:
-        metric = rule_for(fixed.study.metric, [run], bundles)
-        falls = falls or metric.direction == "higher"
-        head = headline(run, metric)
+    for run in stored.runs:
+        head = headline(run, rule_for(metric, [run], bundles))
         if head is not None and head.value > 0:
             groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
+    fall = declared(metric, bundles.values()).direction == "higher"
     repeats = sorted({fixed.min_repeats, fixed.study.repeats})
-    detectable = [power.detectable(number, noise, fall=falls) for number in repeats]
+    detectable = [power.detectable(number, noise, fall=fall) for number in repeats]
     return [effect for effect in detectable if effect is not None]
 
 
-def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> None:
+def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect], metric: str) -> None:
+    from bench.records.metrics import TIME
     from bench.units import format_duration
 
     out, study = console(), fixed.study
@@ -109,13 +128,14 @@ def _print_precision(fixed: Fixed, index: Index, effects: Sequence[Effect]) -> N
         out.print(f"still wide: {wide.describe()}", markup=False)
     if not effects:
         out.print("smallest effect: none, one repeat has no interval")
+    of = "" if metric == TIME else f" of {metric}"
     for effect in effects:
         noise = effect.noise
         basis = (
             f"measured in {noise.runs} runs" if noise.runs else "an assumption until the first runs"
         )
         out.print(
-            f"smallest effect: {effect.repeats} repeats detect a change of {effect.change:.0%} "
+            f"smallest effect: {effect.repeats} repeats detect a change{of} of {effect.change:.0%} "
             f"with power {effect.power:g} at level {effect.alpha:g}; "
             f"noise {noise.sd:.1%} ({basis})"
         )

@@ -106,7 +106,7 @@ class Auto(Fixed):
             run = index.run(cell)
             if run is None:
                 continue
-            metric = rule_for(self.study.metric, [run], self._bundles)
+            metric = rule_for(self.study.metric, [run], self.bundles)
             head = headline(run, metric)
             if head is not None and (head.value > 0 or not metric.is_time):
                 values.append(head.value)

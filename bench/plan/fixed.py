@@ -54,7 +54,7 @@ class Fixed:
         plot and block.
         """
         self.study = study
-        self._bundles = bundles or {}
+        self.bundles = bundles or {}
         self._cases: dict[str, Case] = {}
         self._allowed: dict[str, int] = {}
         self._skipped: dict[str, str] = {}

@@ -89,11 +89,15 @@ def _metric(
     if asked is None:
         latest = max(sessions, key=lambda session: session.started_at, default=None)
         return TIME if latest is None else latest.study.metric
-    metrics = names(runs, bundles)
-    if asked not in metrics:
+    return known_metric(asked, names(runs, bundles)) if runs else asked
+
+
+def known_metric(asked: str, allowed: Sequence[str]) -> str:
+    """Return the metric; UserError if it is not one of ``allowed``."""
+    if asked not in allowed:
         raise UserError(
-            f"--metric {asked}: these results have no such metric; allowed: {', '.join(metrics)}",
-            remedy=nearest(asked, metrics),
+            f"--metric {asked}: these results have no such metric; allowed: {', '.join(allowed)}",
+            remedy=nearest(asked, allowed),
         )
     return asked
 

@@ -71,7 +71,7 @@ def _digits(interval: Interval) -> int:
     """Return significant digits: three, four where the interval is narrower than 1 %."""
     if interval.low is None or interval.high is None or interval.mid == 0:
         return 3
-    return 4 if (interval.high - interval.low) / interval.mid < 0.01 else 3
+    return 4 if (interval.high - interval.low) / abs(interval.mid) < 0.01 else 3
 
 
 def workers(count: int) -> str:

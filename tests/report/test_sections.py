@@ -45,9 +45,7 @@ class Added(Section):
     def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
         """Draw time again."""
         curves = analysis.scaling.curves
-        return [
-            Chart(name="more", title="More", caption="c", draw=lambda: headline(curves, "time (s)"))
-        ]
+        return [Chart(name="more", title="More", caption="c", draw=lambda: headline(curves))]
 
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Say something."""

@@ -68,8 +68,8 @@ def _rows(
     for of_run in items:
         for item, head in of_run.items():
             by_name.setdefault(item, []).append(head)
-    if len(by_name) == 2:  # one item is all of it
-        by_name = {"": by_name[""]}
+    if len(by_name) == 2 and len({tuple(heads) for heads in by_name.values()}) == 1:
+        by_name = {"": by_name[""]}  # one item is all of it
     for item, of_item in by_name.items():
         if of_item:
             yield MetricRow(

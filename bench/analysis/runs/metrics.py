@@ -56,18 +56,27 @@ def rule_for(metric: str, runs: Iterable[Run], bundles: Mapping[str, Bundle]) ->
     for run in runs:
         bundle = bundles.get(run.digests.bundle) if run.digests else None
         if bundle is not None and metric in bundle.metrics:
-            stated = bundle.metrics[metric]
-            return MetricRule(
-                name=metric,
-                unit=stated.unit,
-                direction=stated.direction,
-                aggregate=stated.aggregate,
-            )
+            return declared(metric, [bundle])
         unit = unit or next(
             (measurement.unit for measurement in run.measurements if measurement.metric == metric),
             "",
         )
     return MetricRule(name=metric, unit=unit)
+
+
+def declared(metric: str, bundles: Iterable[Bundle]) -> MetricRule:
+    """Return how a metric is read as the first of these bundles that declares it does."""
+    if metric in BUILT_IN:
+        return TIME_RULE
+    stated = next((each.metrics[metric] for each in bundles if metric in each.metrics), None)
+    if stated is None:
+        return MetricRule(name=metric)
+    return MetricRule(
+        name=metric,
+        unit=stated.unit,
+        direction=stated.direction,
+        aggregate=stated.aggregate,
+    )
 
 
 def names(runs: Iterable[Run], bundles: Mapping[str, Bundle]) -> list[str]:

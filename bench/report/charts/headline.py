@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.scaling.types import Curve
 from bench.report.charts import style
 from bench.report.charts.curves import TOGETHER, intervals, look, measured, shift, worker_axis
@@ -19,16 +20,18 @@ FAR_APART = 6.0  # curves whose values differ more get a panel each
 MOST_VECTOR_DOTS = 1500
 
 
-def headline(curves: Sequence[Curve], label: str) -> Canvas | None:
+def headline(curves: Sequence[Curve]) -> Canvas | None:
     """Draw every run's number and the interval over the worker count.
 
-    ``label`` names the metric and its unit. The axis begins at zero where no number is below it.
+    The axis begins at zero where no number is below it. Curves of different units get a panel
+    each.
     """
     curves = measured(curves)
     if not curves:
         return None
     tops = [max(abs(p.cell.value.mid) for p in c.points if p.cell.value) for c in curves]
-    together = len(curves) <= TOGETHER and max(tops) <= FAR_APART * min(tops)
+    alike = len({curve.metric.unit for curve in curves}) == 1
+    together = alike and len(curves) <= TOGETHER and max(tops) <= FAR_APART * min(tops)
     lowest = min(run.value for c in curves for p in c.points for run in p.cell.runs)
     groups = [curves] if together else [[curve] for curve in curves[:MOST_PANELS]]
     figure, axes = _grid(len(groups), 3.4, wide=together)
@@ -40,7 +43,7 @@ def headline(curves: Sequence[Curve], label: str) -> Canvas | None:
             _curve(axis, curve, number, aside, dots > MOST_VECTOR_DOTS)
         if lowest >= 0:
             axis.set_ylim(bottom=0)
-        axis.set_ylabel(label)
+        axis.set_ylabel(_label(group[0].metric))
         worker_axis(axis, group)
         _caption(axis, group)
     return figure
@@ -65,6 +68,12 @@ def _curve(axis: Axes, curve: Curve, number: int, aside: float, raster: bool) ->
     axis.scatter(
         across, up, s=13, color=colour, alpha=0.65, linewidths=0, zorder=3, rasterized=raster
     )
+
+
+def _label(metric: MetricRule) -> str:
+    """Return a metric's name and unit for an axis."""
+    name = "time of the work" if metric.is_time else metric.name
+    return f"{name} ({metric.unit})" if metric.unit else name
 
 
 def _caption(axis: Axes, group: Sequence[Curve]) -> None:

@@ -16,37 +16,44 @@ if TYPE_CHECKING:
 
 
 def speedup(curves: Sequence[Curve]) -> Canvas | None:
-    """Draw speed-up and efficiency of each curve against the ideal."""
+    """Draw speed-up of each curve, and efficiency where its metric scales with the workers."""
     curves = measured(curves)
     shown = [c for c in curves if sum(p.speedup is not None for p in c.points) > 1][:TOGETHER]
     if not shown:
         return None
+    scaled = [curve for curve in shown if curve.metric.scales]
     figure = style.canvas(8.6, 3.6)
-    left, right = figure.subplots(1, 2)
+    left, *rest = figure.subplots(1, 2 if scaled else 1, squeeze=False)[0]
     for curve in shown:
         number = curves.index(curve)
         aside = shift(shown.index(curve), len(shown))
         _scaling_line(left, curve, number, aside, "speedup")
-        if any(point.efficiency is not None for point in curve.points):
+        for right in rest if curve in scaled else ():
             _scaling_line(right, curve, number, aside, "efficiency")
-    counts = sorted({p.cell.workers for c in shown for p in c.points})
-    xs = [math.log2(count) for count in counts]
-    bases = {curve.base for curve in shown}
-    if len(bases) == 1:
-        base = counts[0] if None in bases else min(b for b in bases if b is not None)
-        ideal = [count / base for count in counts]
-        left.plot(xs, ideal, "--", color=style.MUTED, linewidth=1.2, label="ideal")
-    right.axhline(100, linestyle="--", color=style.MUTED, linewidth=1.2)
+    _ideal(left, scaled)
     left.set_ylabel("speed-up (×)")
-    right.set_ylabel("efficiency (%)")
     left.set_title("Speed-up")
-    right.set_title("Efficiency")
-    for axis in (left, right):
+    for right in rest:
+        right.axhline(100, linestyle="--", color=style.MUTED, linewidth=1.2)
+        right.set_ylabel("efficiency (%)")
+        right.set_title("Efficiency")
+    for axis in (left, *rest):
         axis.set_ylim(bottom=0)
         worker_axis(axis, shown)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)))
     return figure
+
+
+def _ideal(axis: Axes, curves: Sequence[Curve]) -> None:
+    """Draw linear speed-up where the curves have one base."""
+    counts = sorted({p.cell.workers for c in curves for p in c.points})
+    bases = {curve.base for curve in curves}
+    if len(bases) == 1:
+        base = counts[0] if None in bases else min(b for b in bases if b is not None)
+        xs = [math.log2(count) for count in counts]
+        ideal = [count / base for count in counts]
+        axis.plot(xs, ideal, "--", color=style.MUTED, linewidth=1.2, label="ideal")
 
 
 def _scaling_line(axis: Axes, curve: Curve, number: int, aside: float, name: str) -> None:

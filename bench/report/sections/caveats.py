@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.statistics.types import Trend
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import format
@@ -37,7 +38,7 @@ class Caveats(Section):
 
 def sentences(analysis: StudyAnalysis) -> list[str]:
     """Return one sentence for each doubt that the tests found; none where they found none."""
-    texts = [_drift(trend) for trend in analysis.trends if trend.significant]
+    texts = [_drift(trend, analysis.metric) for trend in analysis.trends if trend.significant]
     for cell in (point.cell for point in analysis.scaling.points):
         label = format.cell_label(cell.label, cell.workers)
         if cell.warmup is not None and cell.warmup.significant:
@@ -57,11 +58,21 @@ def tested(analysis: StudyAnalysis) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _drift(trend: Trend) -> str:
+def _drift(trend: Trend, metric: MetricRule) -> str:
+    what = "times" if metric.is_time else metric.name
     return (
-        f"Drift on {trend.scope}: times changed by {_change(trend)} from the first run to the last "
-        f"(p = {format.number(trend.p, 2)}); comparisons within blocks do not suffer, others may."
+        f"Drift on {trend.scope}: {what} changed by {_change(trend)}{_better(trend, metric)} from "
+        f"the first run to the last (p = {format.number(trend.p, 2)}); comparisons within blocks "
+        "do not suffer, others may."
     )
+
+
+def _better(trend: Trend, metric: MetricRule) -> str:
+    """Say whether a change is for the better, of a metric other than time."""
+    if metric.is_time or metric.direction is None:
+        return ""
+    better = (trend.change > 0) == (metric.direction == "higher")
+    return f" (for the {'better' if better else 'worse'})"
 
 
 def _warmup(label: str, trend: Trend) -> str:

@@ -28,21 +28,22 @@ class Scaling(Section):
     def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
         """Return the charts over worker count."""
         curves, metric = analysis.scaling.curves, analysis.metric
-        name = "time of the work" if metric.is_time else metric.name
-        unit = f" ({metric.unit})" if metric.unit else ""
+        scales = any(curve.metric.scales for curve in curves)
+        perfect = ", the dashed line perfect scaling from the smallest worker count"
         return (
             Chart(
                 name="time" if metric.is_time else "headline",
                 title=f"{metric.name[0].upper()}{metric.name[1:]} over worker count",
-                caption="Every dot is one run; the bar is the interval around the middle, the "
-                "dashed line perfect scaling from the smallest worker count.",
-                draw=partial(headline, curves, f"{name}{unit}"),
+                caption="Every dot is one run; the bar is the interval around the middle"
+                f"{perfect if scales else ''}.",
+                draw=partial(headline, curves),
             ),
             Chart(
                 name="speedup",
-                title="Speed-up and efficiency",
-                caption="Against the smallest worker count measured, with intervals; dashed: "
-                "ideal. At most six curves are drawn, the table of cells has all.",
+                title="Speed-up and efficiency" if scales else "Speed-up",
+                caption="Against the smallest worker count measured, with intervals"
+                f"{'; dashed: ideal' if scales else ''}. At most six curves are drawn, the table "
+                "of cells has all.",
                 draw=partial(speedup, curves),
             ),
         )
@@ -73,14 +74,21 @@ def _faster(curve: Curve, point: CurvePoint) -> str:
     if speedup is None and curve.metric.direction is None:
         return f"nobody says which direction of {curve.metric.name} is better."
     if speedup is None:
-        return f"{count} cannot be compared with {curve.base}."
+        return f"{count} cannot be compared with {curve.base}{_why_not(curve)}."
+    word = "better"
     if not curve.metric.is_time:
-        doubt = "" if decided(speedup) else "; whether that is better at all is undecided"
-        return f"{count} have {format.beside(speedup, curve.base, curve.metric)}{doubt}."
-    if speedup.mid < 1 and decided(speedup):
-        text = f"{count} are {format.slower(speedup, curve.base)}"
+        text = f"{count} have {format.beside(speedup, curve.base, curve.metric)}"
+    elif speedup.mid < 1 and decided(speedup):
+        text, word = f"{count} are {format.slower(speedup, curve.base)}", "faster"
     else:
-        text = f"{count} are {format.times_as_fast(speedup, curve.base)}"
-    efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
-    doubt = "" if decided(speedup) else "; whether that is faster at all is undecided"
-    return f"{text}, efficiency {efficiency}{doubt}."
+        text, word = f"{count} are {format.times_as_fast(speedup, curve.base)}", "faster"
+    if point.efficiency is not None:
+        text = f"{text}, efficiency {format.percent(point.efficiency.mid)}"
+    doubt = "" if decided(speedup) else f"; whether that is {word} at all is undecided"
+    return f"{text}{doubt}."
+
+
+def _why_not(curve: Curve) -> str:
+    """Say that values which are not positive have no ratio, where that is the reason."""
+    runs = (run for point in curve.points for run in point.cell.runs)
+    return "" if all(run.value > 0 for run in runs) else ": not all values are positive"
