@@ -31,7 +31,7 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     p: float
     change: float
-    significant: bool
+    significant: bool = msgspec.field(name="found")  # its key in `report --json`
     n: int
     method: str
 
