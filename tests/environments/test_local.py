@@ -180,7 +180,7 @@ def test_what_it_says_of_too_much() -> None:
     capacity = Capacity(cores=2, memory=4 * GIB, available=4 * GIB)
     memory, cores = capacity_findings(capacity, need(4))
     assert str(memory) == (
-        "4 workers and the driver ask for 5.0 GiB; this machine has 4.0 GiB;"
+        "4 workers and the driver need 5.0 GiB; this machine has 4.0 GiB;"
         " use fewer workers or less memory for each"
     )
     assert cores.what == "oversubscribed: 4 workers want 4 cores of 2"

@@ -85,7 +85,7 @@ def test_wrong_settings_are_errors_of_the_study(wrong: str, said: str, tmp_path:
 def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -> None:
     for other, said in (
         ({"hosts": ["a", "a"]}, "listed twice"),
-        ({"driver_host": "b"}, "none of the hosts"),
+        ({"driver_host": "b"}, "not one of the hosts"),
         ({"known_hosts": str(tmp_path / "none")}, "there is no such file"),
         ({"key": str(tmp_path / "none")}, "key = .* there is no such file"),
         ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),

@@ -98,7 +98,7 @@ def test_groups_of_other_logins_are_found_too(tmp_path: Path) -> None:
 
 def test_reasons_why_it_cannot(tmp_path: Path) -> None:
     groups, _ = v2(tmp_path / "two", controllers="memory")
-    assert "hands on the cpu controller" in (groups.available() or "")
+    assert "delegates the cpu controller" in (groups.available() or "")
     (tmp_path / "none").mkdir()
     none = Cgroups(tmp_path / "none", tmp_path / "none" / "own")
     assert "not mounted" in (none.available() or "")

@@ -125,7 +125,7 @@ class SshEnvironment(HostEnvironment):
             findings.append(_warning(what, "the host's value is used"))
         memory = None if expected.memory is None else parse_memory(expected.memory)
         if memory is not None and not memory * MEMORY_SHARE <= machine.memory <= memory:
-            what = f"host {name}: the study says {expected.memory} of memory, the host has "
+            what = f"host {name}: the study says {expected.memory}, the host has "
             what += format_memory(machine.memory)
             findings.append(_warning(what, "the host's value is used"))
         return findings

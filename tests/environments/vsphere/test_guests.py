@@ -116,7 +116,7 @@ def test_a_customization_that_never_ends_is_named(
     monkeypatch.setattr(customization, "_DONE", "NoSuchEvent")
     before = names(client)
     late = recipe(customize="vcsim-linux", ip_timeout=1.0)
-    with pytest.raises(LaunchFailed, match=r"-0 is not customized in 1 s"):
+    with pytest.raises(LaunchFailed, match=r"-0 was not customized in 1 s"):
         Cloner(client, late).acquire([SHAPE], OWNER)
     assert names(client) == before
 

@@ -26,7 +26,7 @@ def root(client: Vcenter) -> object:
 
 
 def ask_for_one(client: Vcenter) -> None:
-    with pytest.raises(LaunchFailed, match="exists already and is not this session's"):
+    with pytest.raises(LaunchFailed, match="exists already and does not belong to this session"):
         Cloner(client, recipe()).acquire([SHAPE], OWNER)
 
 
