@@ -109,7 +109,7 @@ def test_a_user_who_may_not_mark_is_warned_and_goes_on(
     with caplog.at_level(logging.WARNING):
         machines = cloner.acquire([SHAPE], OWNER) + cloner.acquire([SHAPE], OWNER)
     (said,) = caplog.messages
-    assert f"known by its name only: the user lacks Lab.{method}" in said
+    assert f"only the pool's name tells its owner: the user lacks Lab.{method}" in said
     cloner.release(called(machines), OWNER)
     assert names(client) == before
     client.close()
