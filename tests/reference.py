@@ -145,8 +145,8 @@ def figures(found: StudyAnalysis) -> str:
         cell = point.cell
         efficiency = format.percent(point.efficiency.mid if point.efficiency else None)
         facts = [cell.label, str(cell.workers), str(cell.counts.ok)]
-        facts.append(format.format_estimate(cell.seconds, "s"))
-        facts.append(format.format_interval(cell.seconds, "s"))
+        facts.append(format.format_estimate(cell.value, "s"))
+        facts.append(format.format_interval(cell.value, "s"))
         facts += [format.format_estimate(point.speedup), efficiency]
         rows.append("| " + " | ".join(facts) + " |")
     said = [f"- {line}" for line in (*answer(found), equality(found.comparison.verdicts))]

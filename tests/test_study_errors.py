@@ -92,7 +92,7 @@ SAMPLING = "a duration from 100 ms to 1 min is"
 MEMORY = 'a number with B, KiB, MiB, GiB, TiB, kB, MB, GB, TB or k, m, g, t: "2 GiB", "2g"'
 TOP = (
     "title, include, workers, repeats, passes, warmups, seed, order, parallel, "
-    "sampling, timeout, retries, reuse, pause, limits, site, dataset, workload, environment"
+    "sampling, metric, timeout, retries, reuse, pause, limits, site, dataset, workload, environment"
 )
 ENVIRONMENT = (
     "name, use, kind, workers, timeout, retries, reuse, pause, worker, driver, conf, spare"

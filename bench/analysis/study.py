@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from bench.analysis.attribution.losses import losses
 from bench.analysis.comparison.compare import compare
 from bench.analysis.runs.cells import summaries, total
+from bench.analysis.runs.metric_rows import metric_rows, unreported
+from bench.analysis.runs.metrics import shared
 from bench.analysis.runs.provisioning import provision_times
 from bench.analysis.runs.rows import run_rows, session_rows
 from bench.analysis.runs.study_facts import latest, study_facts, versions
 from bench.analysis.runs.trends import drift
-from bench.analysis.runs.types import ProvisionTimes, Terms
+from bench.analysis.runs.types import CellSummary, ProvisionTimes, Terms
 from bench.analysis.runs.utilization import utilizations
 from bench.analysis.scaling.curve import scaling
 from bench.analysis.study_types import StudyAnalysis, StudyRuns
@@ -32,6 +34,7 @@ def analyse(data: StudyRuns, terms: Terms | None = None) -> StudyAnalysis:
     analysis = StudyAnalysis(
         title=newest.study.title if newest else "Runs without a session",
         study=newest.study.name if newest else "",
+        metric=shared([line.metric for line in lines], selection.metric),
         level=terms.level,
         counts=total(cells),
         planned=selection.planned,
@@ -39,13 +42,15 @@ def analyse(data: StudyRuns, terms: Terms | None = None) -> StudyAnalysis:
         comparison=compare(lines, terms, data.limits, data.machines),
         attribution=losses(lines, data.attributions),
         utilization=utilizations(lines, data.samples, data.gpus, sampling),
+        metrics=metric_rows(lines, own, selection.bundles, terms.level),
+        unreported=unreported(lines, selection.bundles),
         provisioning=_provisioning(data),
         trends=drift(cells, selection.runs),
         runs=run_rows(selection, own),
         sessions=session_rows(data.sessions, selection.runs),
         machines=_machines(data),
         versions=versions(selection.runs),
-        facts=study_facts(data.sessions, data.cases, selection.runs),
+        facts=study_facts(data.sessions, data.cases, selection.runs, selection.metric),
     )
     return msgspec.structs.replace(analysis, unknown=tuple(_unknown(analysis)))
 
@@ -66,12 +71,12 @@ def _machines(data: StudyRuns) -> tuple[Machine, ...]:
 def _unknown(analysis: StudyAnalysis) -> Iterator[str]:
     """Yield in words what the data does not tell."""
     cells = [point.cell for point in analysis.scaling.points]
-    for cell in cells:
-        if cell.note:
-            yield f"{cell.label}, {plural(cell.workers, 'worker')}: {cell.note}"
-    single = sum(cell.seconds is not None and cell.seconds.low is None for cell in cells)
-    if single:
-        yield f"{single} cells have one run only: their spread is not known, so no interval"
+    yield from _unknown_of(cells)
+    if cells and analysis.metric.direction is None:
+        yield (
+            f"which direction of {analysis.metric.name} is better: no manifest of these results "
+            "declares it, so nothing is called faster or better"
+        )
     if analysis.planned is not None and analysis.counts.ok < analysis.planned:
         yield (
             f"{analysis.planned - analysis.counts.ok} of {analysis.planned} planned runs have "
@@ -87,3 +92,13 @@ def _unknown(analysis: StudyAnalysis) -> Iterator[str]:
         yield "no facts about the machines were recorded"
     if any(session.dirty for session in analysis.sessions):
         yield "a session ran from a repository with changes that were not committed"
+
+
+def _unknown_of(cells: Sequence[CellSummary]) -> Iterator[str]:
+    """Yield in words what single cells do not tell."""
+    for cell in cells:
+        if cell.note:
+            yield f"{cell.label}, {plural(cell.workers, 'worker')}: {cell.note}"
+    single = sum(cell.value is not None and cell.value.low is None for cell in cells)
+    if single:
+        yield f"{single} cells have one run only: their spread is not known, so no interval"

@@ -14,12 +14,15 @@ from bench.analysis.attribution.types import Losses
 from bench.analysis.comparison.compare import Limits
 from bench.analysis.comparison.types import Comparison
 from bench.analysis.runs.grouping import Selection
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.types import (
     Counts,
     Fact,
+    MetricRow,
     ProvisionTimes,
     RunRow,
     SessionRow,
+    Unreported,
     Utilization,
 )
 from bench.analysis.runs.utilization import Columns
@@ -28,7 +31,7 @@ from bench.analysis.statistics.types import Trend
 from bench.records.results import ClusterEvent, Machine, Session
 from bench.records.study import Case
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class StudyRuns(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +58,8 @@ class StudyRuns(msgspec.Struct, frozen=True, kw_only=True):
 class StudyAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     """The answers of one study, a field for each question, and the facts that they rest on.
 
-    ``level`` is the one that was asked for, ``planned`` the number of planned runs where somebody
+    ``metric`` is the headline, with unit and direction where all curves agree on them. ``level``
+    is the one that was asked for, ``planned`` the number of planned runs where somebody
     says it, ``unknown`` what the data does not tell, in words; ``trends`` are over the order of
     runs, an environment each; ``provisioning`` is a part of the phase ``provision``.
     """
@@ -63,6 +67,7 @@ class StudyAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     title: str
     study: str
+    metric: MetricRule = TIME_RULE
     level: float
     counts: Counts
     planned: int | None = None
@@ -70,6 +75,8 @@ class StudyAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     comparison: Comparison = Comparison()
     attribution: tuple[Losses, ...] = ()
     utilization: tuple[Utilization, ...] = ()
+    metrics: tuple[MetricRow, ...] = ()
+    unreported: tuple[Unreported, ...] = ()
     provisioning: tuple[ProvisionTimes, ...] = ()
     trends: tuple[Trend, ...] = ()
     runs: tuple[RunRow, ...] = ()

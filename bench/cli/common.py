@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.contracts import Finding
+    from bench.records.results import Run
     from bench.records.study import Cell, Study
     from bench.store.folder import Store
 
@@ -35,7 +36,12 @@ WhereOption = Annotated[
     list[str] | None,
     typer.Option("--where", metavar="PATH=VALUE", help="Only cells with this value; repeatable."),
 ]
+MetricOption = Annotated[
+    str | None,
+    typer.Option("--metric", metavar="NAME", help="The headline, instead of the study's own."),
+]
 RESULTS = Path("results")
+LAST = "last"
 
 
 def load_study(path: Path) -> Study:
@@ -121,3 +127,35 @@ def console(*, stderr: bool = False) -> Console:
     if not rich_console.is_terminal:
         rich_console = Console(stderr=stderr, highlight=False, width=160, no_color=True)
     return rich_console
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    console(stderr=True).print(f"warning: {text}", markup=False)
+
+
+def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
+    """Return the run whose id starts with ``prefix`` (or the last run) and its store."""
+    from bench.store.folder import Store
+
+    if study is not None:
+        stores = [with_results(study, results)]
+    else:
+        roots = sorted({path.parent for path in results.glob("*/*.jsonl")})
+        stores = [Store(root) for root in roots]
+    runs = [(store, run) for store in stores for run in store.read().runs]
+    if not runs:
+        raise UserError(f"there are no runs in {results}", remedy="run a study first")
+    if prefix == LAST:
+        return max(runs, key=lambda pair: pair[1].started_at)
+    matches = [pair for pair in runs if pair[1].run.startswith(prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise UserError(
+            f"no run's id starts with {prefix}", remedy="benchcast list STUDY shows the ids"
+        )
+    some = ", ".join(run.run for _, run in matches[:4])
+    raise UserError(
+        f"{prefix} is the start of {len(matches)} runs: {some}", remedy="give more characters"
+    )

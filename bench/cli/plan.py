@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.analysis.statistics.types import Effect
     from bench.plan import Fixed
     from bench.plan.progress import Index
-    from bench.records.results import Run
+    from bench.records.results import Bundle, Run
     from bench.records.study import Cell
     from bench.runner import PreparedStudy
 
@@ -56,7 +56,7 @@ def plan(
     left = [cell for cell in fixed.remaining(index) if chosen(cell)]
     runnable = [cell for cell in left if not fixed.reason_to_skip(cell)]
     seconds = Estimate(stored.runs).longest(runnable, prepared.lanes())
-    effects = _effects(fixed, stored.runs)
+    effects = _effects(fixed, stored.runs, stored.bundles)
     if json:
         rows = [_row(cell, fixed, index) for cell in cells]
         data = {"cells": rows, "left": len(left), "seconds": seconds}
@@ -75,19 +75,23 @@ def plan(
     prepared.raise_if_unfit()
 
 
-def _effects(fixed: Fixed, runs: Sequence[Run]) -> list[Effect]:
+def _effects(fixed: Fixed, runs: Sequence[Run], bundles: Mapping[str, Bundle]) -> list[Effect]:
     """Return the smallest detectable effects: for the least and for the most repeats."""
-    from bench.analysis.runs.summary import headline
+    from bench.analysis.runs.headline import headline
+    from bench.analysis.runs.metrics import rule_for
     from bench.analysis.statistics import power
 
     groups: dict[tuple[str, str], list[float]] = {}
+    falls = False
     for run in runs:
-        head = headline(run)
-        if head is not None and head.seconds > 0:
-            groups.setdefault((run.cell.series, run.session), []).append(head.seconds)
+        metric = rule_for(fixed.study.metric, [run], bundles)
+        falls = falls or metric.direction == "higher"
+        head = headline(run, metric)
+        if head is not None and head.value > 0:
+            groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
     repeats = sorted({fixed.min_repeats, fixed.study.repeats})
-    detectable = [power.detectable(number, noise) for number in repeats]
+    detectable = [power.detectable(number, noise, fall=falls) for number in repeats]
     return [effect for effect in detectable if effect is not None]
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.attributed import attributions, case_of
-from bench.cli.common import RESULTS, JsonOption, OptionalStudy, ResultsOption, console, print_json
-from bench.errors import UserError
+from bench.cli.common import (
+    RESULTS,
+    JsonOption,
+    OptionalStudy,
+    ResultsOption,
+    console,
+    find_run,
+    print_json,
+    warn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.records.results import ClusterEvent, Machine, Run
-    from bench.store.folder import Store
-
-LAST = "last"
+    from bench.records.results import ClusterEvent, Machine
 
 
 def show(
@@ -27,14 +30,16 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one run: status, phases, stages, model, where its work went, and its files."""
+    from bench.reading.attributions import attributions
+
     store, chosen = find_run(run, study, results)
     folder = store.folder(chosen.run)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     stored = store.read()
-    case = case_of(stored, chosen)
+    case = stored.cases.get(chosen.cell.case)
     life = stored.lives.get((chosen.session, chosen.cluster))
-    attributed = attributions(store, [(chosen, case)] if case and chosen.status == "ok" else [])
-    went = attributed.get(chosen.run)
+    attributable = [(chosen, case)] if case and chosen.status == "ok" else []
+    went = attributions(store, attributable, warn).get(chosen.run)
     if json:
         data: dict[str, object] = {"run": chosen, "attribution": went, "folder": str(folder)}
         data |= {"files": files, "machines": life.machines if life is not None else ()}
@@ -74,31 +79,3 @@ def _machines(life: ClusterEvent, machines: Mapping[str, Machine]) -> list[str]:
             if use.provision_seconds is not None
         ),
     ]
-
-
-def find_run(prefix: str, study: str | None, results: Path) -> tuple[Store, Run]:
-    """Return the run whose id starts with ``prefix`` (or the last run) and its store."""
-    from bench.cli.common import with_results
-    from bench.store.folder import Store
-
-    if study is not None:
-        stores = [with_results(study, results)]
-    else:
-        roots = sorted({path.parent for path in results.glob("*/*.jsonl")})
-        stores = [Store(root) for root in roots]
-    runs = [(store, run) for store in stores for run in store.read().runs]
-    if not runs:
-        raise UserError(f"there are no runs in {results}", remedy="run a study first")
-    if prefix == LAST:
-        return max(runs, key=lambda pair: pair[1].started_at)
-    matches = [pair for pair in runs if pair[1].run.startswith(prefix)]
-    if len(matches) == 1:
-        return matches[0]
-    if not matches:
-        raise UserError(
-            f"no run's id starts with {prefix}", remedy="benchcast list STUDY shows the ids"
-        )
-    some = ", ".join(run.run for _, run in matches[:4])
-    raise UserError(
-        f"{prefix} is the start of {len(matches)} runs: {some}", remedy="give more characters"
-    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
-from bench.analysis.runs.summary import headline
+from bench.analysis.runs.headline import headline
+from bench.analysis.runs.metrics import rule_for
 from bench.analysis.statistics.interval import LEVEL, deviation, estimate, t_quantile
 from bench.plan.fixed import Fixed, WideInterval
 from bench.plan.progress import Index
@@ -50,15 +52,16 @@ class Auto(Fixed):
     def wide(self, index: Index) -> list[WideInterval]:
         """Return the cases with good runs whose reported interval is wider than the study wants."""
         found = []
-        for first, times in (one for plot in self.plots for one in _times(plot, index)):
-            interval = estimate(times, LEVEL)
+        for first, values in (one for plot in self.plots for one in self._values(plot, index)):
+            interval = estimate(values, LEVEL)
             if interval is None:
                 continue
             width = None
             if interval.low is not None and interval.high is not None:
-                width = (interval.high - interval.low) / interval.mid
+                middle = abs(interval.mid)
+                width = (interval.high - interval.low) / middle if middle else math.inf
             if width is None or width > self._width:
-                found.append(WideInterval(cell=first, width=width, runs=len(times)))
+                found.append(WideInterval(cell=first, width=width, runs=len(values)))
         return found
 
     @property
@@ -88,32 +91,39 @@ class Auto(Fixed):
     def _narrow(self, blocks: Sequence[Sequence[Cell]], index: Index) -> bool:
         """Return whether these blocks alone make every interval narrow enough to stop."""
         return all(
-            width_of(times, STOPPING_LEVEL) <= self._width
-            for _, times in _times(blocks, index)
-            if times
+            width_of(values, STOPPING_LEVEL) <= self._width
+            for _, values in self._values(blocks, index)
+            if values
         )
 
+    def _values(
+        self, blocks: Sequence[Sequence[Cell]], index: Index
+    ) -> list[tuple[Cell, list[float]]]:
+        """Return each case's first cell with its good runs' numbers of the study's metric."""
+        cases: dict[str, tuple[Cell, list[float]]] = {}
+        for cell in (cell for block in blocks for cell in block):
+            _, values = cases.setdefault(cell.series, (cell, []))
+            run = index.run(cell)
+            if run is None:
+                continue
+            metric = rule_for(self.study.metric, [run], self._bundles)
+            head = headline(run, metric)
+            if head is not None and (head.value > 0 or not metric.is_time):
+                values.append(head.value)
+        return list(cases.values())
 
-def width_of(seconds: Sequence[float], level: float) -> float:
-    """Return the width of the t interval of the geometric mean over that mean; inf below 2 runs.
 
-    With half-width h on the log scale that is exp(h) - exp(-h).
+def width_of(values: Sequence[float], level: float) -> float:
+    """Return the width of the middle's t interval over that middle; inf below 2 runs.
+
+    Of positive values the middle is the geometric mean: with half-width h on the log scale the
+    width is exp(h) - exp(-h). Else it is the mean, and the width 2 h over its amount.
     """
-    n = len(seconds)
+    n = len(values)
     if n < 2:
         return math.inf
-    spread = deviation([math.log(value) for value in seconds]) / math.sqrt(n)
-    return 2 * math.sinh(t_quantile(0.5 + level / 2, n - 1) * spread)
-
-
-def _times(blocks: Sequence[Sequence[Cell]], index: Index) -> list[tuple[Cell, list[float]]]:
-    """Return each case's first cell with the times (s) of its good runs in these blocks."""
-    found: dict[str, tuple[Cell, list[float]]] = {}
-    for block in blocks:
-        for cell in block:
-            _, times = found.setdefault(cell.series, (cell, []))
-            run = index.run(cell)
-            head = None if run is None else headline(run)
-            if head is not None and head.seconds > 0:
-                times.append(head.seconds)
-    return list(found.values())
+    quantile = t_quantile(0.5 + level / 2, n - 1) / math.sqrt(n)
+    if min(values) > 0:
+        return 2 * math.sinh(quantile * deviation([math.log(value) for value in values]))
+    middle = abs(fmean(values))
+    return 2 * quantile * deviation(values) / middle if middle else math.inf

@@ -10,12 +10,14 @@ from bench.errors import StudyError
 from bench.plan.order import plots
 from bench.plan.progress import Index
 from bench.records import identity
+from bench.records.results import Bundle
 from bench.records.study import Case, Cell, Study
 
 
 class WideInterval(msgspec.Struct, frozen=True, kw_only=True):
     """A case whose interval is wider than the study wants: the cell of its first repeat, the
-    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has."""
+    ``width`` as a share of the middle (None: no interval) and how many good ``runs`` it has.
+    """
 
     cell: Cell
     width: float | None
@@ -40,14 +42,17 @@ class Fixed:
         *,
         skipped: Mapping[int, str] | None = None,
         retry: Index | None = None,
+        bundles: Mapping[str, Bundle] | None = None,
     ) -> None:
         """Lay out the cells of a study whose cases are resolved.
 
         ``skipped`` maps a case's position in the study to the reason why it cannot run here. With
-        ``retry`` the cells that failed in it get one more attempt each. ``cells`` are all that
-        the plan may run, ``plots`` the same by plot and block.
+        ``retry`` the cells that failed in it get one more attempt each. ``bundles`` (by digest)
+        declare the study's metric. ``cells`` are all that the plan may run, ``plots`` the same by
+        plot and block.
         """
         self.study = study
+        self._bundles = bundles or {}
         self._cases: dict[str, Case] = {}
         self._allowed: dict[str, int] = {}
         self._skipped: dict[str, str] = {}
@@ -128,7 +133,8 @@ class Fixed:
 
 def matches(cell: Cell, where: Mapping[str, str]) -> bool:
     """Return whether a cell has these values, by path: a factor, or workload, environment,
-    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``)."""
+    workers, repeat. A factor's last part will do (``memory`` for ``worker.memory``).
+    """
     known: dict[str, object] = {
         "workload": cell.workload,
         "environment": cell.environment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.comparison.types import Verdict
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.statistics.types import Interval
 from bench.records.values import Scalar
 from bench.text import plural
@@ -28,6 +29,13 @@ def seconds(value: float | None) -> str:
     if value is not None and 0 < abs(value) < 1e-3:
         return "< 1 ms"
     return ABSENT if value is None else f"{number(value)} s"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """Return a number with its unit; seconds as everywhere."""
+    if unit == "s":
+        return seconds(value)
+    return number(value) + (f" {unit}" if unit and value is not None else "")
 
 
 def sampling_rate(sampling: float) -> str:
@@ -107,8 +115,29 @@ def times_as_fast(speed: Interval, other: object) -> str:
 
 def slower(speed: Interval, other: object) -> str:
     """Return a speed below 1 as "22 % slower than 1 (95 % interval 9.5 to 35 %)"."""
-    text = f"{percent(1 / speed.mid - 1)} slower than {other}"
-    if speed.low is None or speed.high is None:
-        return f"{text} ({level(speed)})"
-    ends = f"{number(100 / speed.high - 100, 2)} to {percent(1 / speed.low - 1)}"
-    return f"{text} ({percent(speed.level)} interval {ends})"
+    return f"{percent(1 / speed.mid - 1)} slower than {other} ({_inverse(speed)})"
+
+
+def beside(gain: Interval, other: object, metric: MetricRule) -> str:
+    """Return how a number compares: "have 1.3 times the throughput of 1 (...; higher is better)".
+
+    ``gain`` above 1 is better, whatever the metric's direction.
+    """
+    if metric.direction == "higher":
+        what = f"{format_estimate(gain)} times the {metric.name} of {other} ({level(gain)}"
+    elif gain.mid >= 1:
+        ends = _inverse(gain, less=True)
+        what = f"{percent(1 - 1 / gain.mid)} lower {metric.name} than {other} ({ends}"
+    else:
+        what = f"{percent(1 / gain.mid - 1)} higher {metric.name} than {other} ({_inverse(gain)}"
+    return f"{what}; {metric.direction} is better)"
+
+
+def _inverse(gain: Interval, *, less: bool = False) -> str:
+    """Return the interval of 1 / gain - 1 (of 1 - 1 / gain) in percent."""
+    if gain.low is None or gain.high is None:
+        return level(gain)
+    low, high = 1 / gain.high - 1, 1 / gain.low - 1
+    if less:
+        low, high = -high, -low
+    return f"{percent(gain.level)} interval {number(100 * low, 2)} to {percent(high)}"

@@ -43,7 +43,8 @@ class Column(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
 
 class Table(msgspec.Struct, Generic[Row], frozen=True, kw_only=True):
     """Rows and their columns; ``name`` is that of its CSV file, ``title`` stands over it on a
-    terminal. ``row_id`` returns a row's id on the page, ``alert`` whether it is bad news."""
+    terminal. ``row_id`` returns a row's id on the page, ``alert`` whether it is bad news.
+    """
 
     columns: Sequence[Column[Row]]
     rows: Sequence[Row]

@@ -6,10 +6,12 @@ allowed and the nearest right name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from bench.errors import StudyError
+from bench.errors import StudyError, nearest
+from bench.records.metrics import TIME
 from bench.records.study import SAMPLING, Study
 from bench.study import values
 from bench.study.environments import DEFAULTS, Kinds, environments
@@ -18,7 +20,8 @@ from bench.study.files import read_toml, shared
 from bench.study.repetition import repetition
 from bench.study.skeleton import skeleton
 from bench.study.table import Table
-from bench.study.workloads import Find, workloads
+from bench.study.workloads import Find, Workload, workloads
+from bench.text import quote
 
 __all__ = ["load", "skeleton"]
 
@@ -33,6 +36,7 @@ KEYS = (
     "order",
     "parallel",
     "sampling",
+    "metric",
     "timeout",
     "retries",
     "reuse",
@@ -75,12 +79,33 @@ def load(path: Path, kinds: Kinds, *, workload: Find) -> Study:
         width=runs.width,
         order=order,
         parallel=top.get("parallel", values.flag, True),
+        metric=_metric(top, jobs),
         sampling=top.get("sampling", values.duration_within(*SAMPLING), 1.0),
         environments=tuple(place.spec for place in places),
         cases=tuple(expansion.cases),
         unplanned=tuple(expansion.unplanned),
         **_limits(top.table("limits")),
     )
+
+
+def _metric(top: Table, jobs: Sequence[Workload]) -> str:
+    """Return the headline: time, or a metric that every workload of the study declares."""
+
+    def convert(value: object) -> str:
+        declared = [set(job.manifest.all_metrics()) for job in jobs]
+        allowed = sorted(set.intersection(*declared))
+        if isinstance(value, str) and value in allowed:
+            return value
+        if isinstance(value, str) and any(value in names for names in declared):
+            without = next(job.label for job in jobs if value not in job.manifest.all_metrics())
+            raise ValueError(
+                f"metric {quote(value)} is not declared by {without}; every workload of the study"
+                f" declares: {', '.join(allowed)}"
+            )
+        near = nearest(value, allowed) if isinstance(value, str) else ""
+        raise ValueError(f"metric {quote(value)} is unknown; {near} allowed: {', '.join(allowed)}")
+
+    return top.get("metric", convert, TIME)
 
 
 def _check_defaults(top: Table) -> None:

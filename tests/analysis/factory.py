@@ -19,7 +19,9 @@ from bench.analysis.runs.types import Terms
 from bench.analysis.study import analyse
 from bench.analysis.study_types import StudyAnalysis, StudyRuns
 from bench.records import identity
+from bench.records.metrics import TIME
 from bench.records.results import (
+    Bundle,
     Digests,
     Machine,
     Quality,
@@ -158,6 +160,8 @@ def analysis_of(
     cases: Mapping[str, Case] | None = None,
     planned: Collection[str] | None = None,
     allow: Collection[str] = (),
+    metric: str = TIME,
+    bundles: Mapping[str, Bundle] | None = None,
     **files: Any,
 ) -> StudyAnalysis:
     """Return the analysis of these runs; ``files`` are further fields of StudyRuns.
@@ -167,7 +171,7 @@ def analysis_of(
     known = tuple(sessions)
     cases = cases if cases is not None else (CASES if known else {})
     data = StudyRuns(
-        selection=select(cases, runs, planned),
+        selection=select(cases, runs, planned, metric=metric, bundles=bundles),
         sessions=known,
         cases=cases,
         machines={one.digest: one for one in machines},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.attribution.attribution import attribute, gap
-from bench.cli.attributed import attribution, case_of
+from bench.reading.attributions import attribution
 from bench.records import spark_log
 from bench.records.results import Run
 from bench.run_files import spark_event_log, workload_log
@@ -58,7 +58,7 @@ def of_tensorflow(store: Store, runs: list[Run]) -> None:
     """Ranks that tell their collectives leave nothing that cannot be told apart."""
     assert sorted(run.cell.workers for run in runs) == [1, 2]
     for run in runs:
-        case = case_of(store.read(), run)
+        case = store.read().cases.get(run.cell.case)
         assert case is not None
         found = attribution(store, run, case)
         assert found is not None

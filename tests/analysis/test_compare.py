@@ -166,8 +166,8 @@ def test_only_the_latest_ok_run_of_a_cell_counts() -> None:
     make, one = Maker(), case()
     runs = [make.run(one, 10.0), make.run(one, 20.0), failed(make.run(one, 1.0))]
     found = analysis_of([session([one])], [], runs)
-    assert found.scaling.points[0].cell.seconds is not None
-    assert found.scaling.points[0].cell.seconds.mid == 20.0
+    assert found.scaling.points[0].cell.value is not None
+    assert found.scaling.points[0].cell.value.mid == 20.0
     assert [row.counted for row in found.runs] == [False, True, False]
     assert found.runs[0].why_not == f"superseded by {runs[1].run}"
 

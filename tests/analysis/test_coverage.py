@@ -168,7 +168,7 @@ def drifting(kind: str, noise: str, blocks: int) -> tuple[float, set[str]]:
     for times, order in zip(np.exp(logs).tolist(), places.tolist(), strict=True):
         sides = [
             [
-                RunValue(run=f"{place:04d}", seconds=seconds, repeat=repeat, session="s")
+                RunValue(run=f"{place:04d}", value=seconds, repeat=repeat, session="s")
                 for repeat, (seconds, place) in enumerate(zip(*cell, strict=True))
             ]
             for cell in zip(times, order, strict=True)

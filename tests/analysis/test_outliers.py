@@ -14,7 +14,7 @@ from tests.analysis.factory import Maker, analysis_of, case, session
 
 
 def values(*seconds: float) -> list[RunValue]:
-    return [RunValue(run=str(i), seconds=one) for i, one in enumerate(seconds)]
+    return [RunValue(run=str(i), value=one) for i, one in enumerate(seconds)]
 
 
 def test_the_modified_z_agrees_with_a_worked_example() -> None:
@@ -49,7 +49,7 @@ def test_an_outlier_is_counted_all_the_same() -> None:
     found = analysis_of([session([one])], [], runs)
     cell = found.scaling.points[0].cell
     assert [doubt.run for doubt in cell.doubts] == [runs[-1].run]
-    assert cell.seconds == interval.estimate(times)
+    assert cell.value == interval.estimate(times)
     assert [len(row.doubts) for row in found.runs] == [0, 0, 0, 0, 1]
     assert f"1 worker: outlier, run {runs[-1].run}: 1.39x the cell's median" in factory.printed(
         found

@@ -37,7 +37,7 @@ def test_the_effect_is_found_with_the_power_that_is_stated(repeats: int) -> None
     for one in np.exp(logs).tolist():
         left, right = (
             [
-                RunValue(run=f"{2 * i + side:03d}", seconds=seconds, repeat=i, session="s")
+                RunValue(run=f"{2 * i + side:03d}", value=seconds, repeat=i, session="s")
                 for i, seconds in enumerate(times)
             ]
             for side, times in enumerate(one)

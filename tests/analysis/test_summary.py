@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.runs import blocks, summary
+from bench.analysis.runs.headline import headline
 from bench.analysis.runs.types import Counts, RunValue
 from bench.analysis.statistics import interval, ratio
 from tests.analysis.factory import Maker, case, failed
@@ -20,17 +21,17 @@ TIMES = st.lists(st.floats(0.01, 1e5), min_size=2, max_size=30)
 
 def test_the_headline_names_its_passes() -> None:
     make, of = Maker(), case()
-    cold = summary.headline(make.run(of, 5.0))
+    cold = headline(make.run(of, 5.0))
     assert cold is not None
-    assert (cold.seconds, cold.which) == (5.0, "cold pass 0, the only one")
-    several = summary.headline(make.run(of, passes=(9.0, 5.0, 3.0, 4.0)))
+    assert (cold.value, cold.which) == (5.0, "cold pass 0, the only one")
+    several = headline(make.run(of, passes=(9.0, 5.0, 3.0, 4.0)))
     assert several is not None
-    assert (several.seconds, several.which) == (4.0, "median of passes 1 to 3")
-    warm = summary.headline(make.run(of, passes=(9.0, 5.0, 3.0, 4.0), warmups=3))
+    assert (several.value, several.which) == (4.0, "median of passes 1 to 3")
+    warm = headline(make.run(of, passes=(9.0, 5.0, 3.0, 4.0), warmups=3))
     assert warm is not None
-    assert (warm.seconds, warm.which) == (4.0, "pass 3")
-    assert summary.headline(make.run(of, passes=(9.0, 5.0), warmups=2)) is None
-    assert summary.headline(failed(make.run(of))) is None
+    assert (warm.value, warm.which) == (4.0, "pass 3")
+    assert headline(make.run(of, passes=(9.0, 5.0), warmups=2)) is None
+    assert headline(failed(make.run(of))) is None
 
 
 def test_one_run_has_no_interval_and_none_has_nothing() -> None:
@@ -123,8 +124,8 @@ def test_failed_runs_are_counted_and_never_mixed_in() -> None:
     bad = [failed(make.run(of, 99.0, 2)), failed(make.run(of, 99.0, 3), "limit", "timeout")]
     found = summary.cell("cell-1", "curve-1", [*good, *bad], good)
     assert found.counts == Counts(ok=2, failed=1, timeout=1)
-    assert found.seconds is not None
-    assert found.seconds.mid == pytest.approx(math.sqrt(120))
+    assert found.value is not None
+    assert found.value.mid == pytest.approx(math.sqrt(120))
     assert [share.name for share in found.phases] == ["provision", "launch", "work"]
 
 
@@ -152,7 +153,7 @@ def test_speedup_agrees_with_a_worked_example() -> None:
 def side(first: int, step: int, *seconds: float, session: str = "s") -> list[RunValue]:
     """Return runs of one cell: run ``first``, then each ``step`` runs later."""
     return [
-        RunValue(run=f"{first + step * i:03d}", seconds=one, repeat=i, session=session)
+        RunValue(run=f"{first + step * i:03d}", value=one, repeat=i, session=session)
         for i, one in enumerate(seconds)
     ]
 
@@ -175,12 +176,12 @@ def test_cells_of_the_same_blocks_are_compared_pair_by_pair() -> None:
         side(2, 2, 1.0, 1.1),  # a repeat is missing
         side(4, 1, 1.0, 1.1, 1.2),  # measured after the first as a whole
         side(2, 2, 1.0, 1.1, 1.2, session="t"),  # in another session
-        [*side(2, 2, 1.0, 1.1), RunValue(run="900", seconds=1.2, repeat=3, session="s")],
+        [*side(2, 2, 1.0, 1.1), RunValue(run="900", value=1.2, repeat=3, session="s")],
     ],
 )
 def test_what_makes_no_blocks_is_compared_as_independent_runs(other: list[RunValue]) -> None:
     found = blocks.compared(side(1, 2, 2.0, 2.1, 2.3), other)
-    assert found == ratio.ratio([2.0, 2.1, 2.3], [one.seconds for one in other])
+    assert found == ratio.ratio([2.0, 2.1, 2.3], [one.value for one in other])
 
 
 def test_a_repeat_run_again_later_is_in_no_block() -> None:

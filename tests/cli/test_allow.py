@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.cli.report import _check_allowed, analysis_of
 from bench.errors import UserError
+from bench.reading.study import Question, answers
 from bench.store.folder import Store
 from tests.analysis.factory import QUALITY, Maker, case, session
 from tests.cli.test_bad_input import benchcast
@@ -43,6 +43,6 @@ def test_the_page_says_what_was_accepted(work: Path) -> None:
 
 def test_nothing_to_accept_is_said(work: Path) -> None:
     store = Store(results(work / "results" / "example"))
-    found = analysis_of(store, str(store.root), ["workload=spark-logreg"], ["precision"])
+    question = Question(chosen=lambda cell: cell.workload == "spark-logreg", allow=["precision"])
     with pytest.raises(UserError, match="there are none here"):
-        _check_allowed(["precision"], found)
+        answers(store, question, pytest.fail)

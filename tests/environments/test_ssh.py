@@ -85,7 +85,7 @@ def test_wrong_settings_are_errors_of_the_study(wrong: str, said: str, tmp_path:
 def test_what_contradicts_itself_is_refused(server: sshd.Sshd, tmp_path: Path) -> None:
     for other, said in (
         ({"hosts": ["a", "a"]}, "listed twice"),
-        ({"driver_host": "b"}, "not one of the hosts"),
+        ({"driver_host": "b"}, "is not one of the hosts"),
         ({"known_hosts": str(tmp_path / "none")}, "there is no such file"),
         ({"key": str(tmp_path / "none")}, "key = .* there is no such file"),
         ({"passphrase": {"env": "BENCHCAST_NOT_SET"}}, "BENCHCAST_NOT_SET is not set"),
@@ -172,7 +172,7 @@ def test_what_is_said_of_a_host_is_held_against_it(server: sshd.Sshd) -> None:
     there = build(server.settings(hosts=[true, false]))
     cores, memory = there.check(need(2))
     assert f"the study says {machine.cores + 1} cores, the host has {machine.cores}" in cores.what
-    assert "host 127.0.0.2: the study says 1 TiB, the host has" in memory.what
+    assert "host 127.0.0.2: the study says 1 TiB of memory, the host has" in memory.what
     assert {cores.severity, memory.severity} == {"warning"}
     there.provider.close()
 

@@ -75,7 +75,7 @@ def check_page(place: Site, study: Path) -> None:
     told = json.loads(out)["data"]
     verdicts = told["analysis"]["comparison"]["verdicts"]
     assert {one["comparable"] for one in verdicts} == {True}, verdicts
-    across = {(one["left_label"], one["right_label"]) for one in verdicts}
+    across = {(one["left"], one["right"]) for one in verdicts}
     assert len(across) >= 4, across  # within each curve; across engines; across environments
     page = (place.folder / told["page"]).read_text(encoding="utf-8")
     for told_there in (*USE, "dc0", "here", "linked clone"):

@@ -10,7 +10,7 @@ import pytest
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import answer, figures, folder, markdown, page, sections, terminal
 from bench.report.charts.figures import Chart, Figure
-from bench.report.charts.time import time
+from bench.report.charts.headline import headline
 from bench.report.section import Section
 from bench.report.sections import SECTIONS
 from bench.report.tables import AnyTable, Column, Table
@@ -45,7 +45,9 @@ class Added(Section):
     def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
         """Draw time again."""
         curves = analysis.scaling.curves
-        return [Chart(name="more", title="More", caption="c", draw=lambda: time(curves))]
+        return [
+            Chart(name="more", title="More", caption="c", draw=lambda: headline(curves, "time (s)"))
+        ]
 
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Say something."""

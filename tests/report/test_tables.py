@@ -52,7 +52,7 @@ def test_people_read_words_and_an_absent_value_is_a_dash() -> None:
 
 def test_the_page_escapes_what_is_data() -> None:
     shown = html.render("sections/cells.html.j2", table=html.page_table(TABLE), methods="<m>",
-                        which="w", level="l")  # fmt: skip
+                        which="w", what="time", level="l")  # fmt: skip
     assert "a|&lt;b&gt;" in shown
     assert "&lt;m&gt;" in shown
     assert "<b>" not in shown

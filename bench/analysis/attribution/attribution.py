@@ -51,7 +51,8 @@ WORK = ("compute", "Python workers", "input")  # the work itself; all else is a 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A named part: ``slot_seconds``, the wall seconds that these make on all slots (negative in
-    a gap where time was won), its share of the whole (None where the whole is 0), what it is."""
+    a gap where time was won), its share of the whole (None where the whole is 0), what it is.
+    """
 
     name: str
     seconds: float

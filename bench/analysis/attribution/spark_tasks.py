@@ -119,7 +119,8 @@ def _executors(executors: pd.DataFrame) -> tuple[Array, Array, Array]:
 
 def _pending_since(tasks: pd.DataFrame, stages: pd.DataFrame) -> Array:
     """Return from when each task attempt could have run: its stage's submission; for a retry
-    the end of the attempt before; for a speculative copy its launch."""
+    the end of the attempt before; for a speculative copy its launch.
+    """
     keys = ["stage", "stage_attempt"]
     known = tasks[keys].merge(stages[[*keys, "submitted"]], on=keys, how="left")
     since = known["submitted"].to_numpy(dtype=np.float64, copy=True)

@@ -15,7 +15,8 @@ INPUT = ("source", "validate", "preprocess")  # pipeline stages in which ranks d
 class Rank(msgspec.Struct, frozen=True, kw_only=True):
     """One rank's report of a window: wall seconds and its pipeline stages (their
     ``driver_cpu`` is the CPU of this rank). ``collective`` and ``collective_cpu``: its seconds
-    inside collectives, wall and CPU; None where the workload does not tell both."""
+    inside collectives, wall and CPU; None where the workload does not tell both.
+    """
 
     rank: int
     wall: float

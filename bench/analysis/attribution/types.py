@@ -9,7 +9,8 @@ from bench.analysis.attribution.attribution import Attribution, Part
 
 class LossPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where one run's work went at ``workers`` workers; ``gap`` splits what it took beyond the
-    ideal time (empty at the curve's smallest count)."""
+    ideal time (empty at the curve's smallest count).
+    """
 
     workers: int
     run: str

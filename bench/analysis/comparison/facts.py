@@ -60,7 +60,8 @@ class CurveFacts(msgspec.Struct, kw_only=True):
 
     def must_across(self, other: CurveFacts) -> dict[str, Values]:
         """Return what must be equal between two curves: the bundle only of one workload, the
-        engine's version only within an engine, and params through the cases."""
+        engine's version only within an engine, and params through the cases.
+        """
         skipped = {"params"} | (set() if self.use == other.use and self.use else {"bundle"})
         found = {name: values for name, values in self.values.items() if name not in skipped}
         if self.engine is not None and self.engine == other.engine:

@@ -1,4 +1,4 @@
-"""Were the runs of two curves measured by turns, or one curve after the other?
+"""Whether the runs of two curves were measured by turns or one curve after the other.
 
 A machine that drifts (heat, neighbours, a filling disk) makes a difference out of nothing where
 one curve was measured after the other; by turns, the drift is on both sides.

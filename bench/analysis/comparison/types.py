@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.statistics.types import Interval
 
 VerdictScope = Literal["within", "across"]
@@ -13,7 +14,8 @@ VerdictScope = Literal["within", "across"]
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Something that differs: its name and both values; ``allowed`` says that it does not matter
-    for equality, and ``note`` why (or how far apart they are)."""
+    for equality, and ``note`` why (or how far apart they are).
+    """
 
     name: str
     left: str
@@ -53,8 +55,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """How many times as long ``right`` takes as ``left`` at one worker count (labels of curves).
+    """How many times ``right``'s number of the metric is ``left``'s, at one worker count.
 
+    ``left`` and ``right`` are labels of curves; of time, it is how many times as long.
     ``accepted`` are the differences that the reader accepted for it.
     """
 
@@ -62,6 +65,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     right: str
     workers: int
     ratio: Interval
+    metric: MetricRule = TIME_RULE
     accepted: tuple[str, ...] = ()
 
 

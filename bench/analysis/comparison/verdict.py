@@ -88,7 +88,8 @@ def across(
 
 def pairs(lines: Sequence[CurveRuns]) -> Iterator[tuple[CurveRuns, CurveRuns]]:
     """Yield the curves of one task to compare: all that differ in one factor, and each other
-    curve with the task's first."""
+    curve with the task's first.
+    """
     covered: set[str] = set()
     for left, right in itertools.combinations(lines, 2):
         if len(under_study(left, right, every=True)) == 1:
@@ -147,7 +148,8 @@ def _must(one: CurveFacts, two: CurveFacts, free: Collection[str]) -> Iterator[D
 
 def _noted(one: CurveFacts, two: CurveFacts) -> Iterator[Difference]:
     """Yield facts that differ, which does not spoil the comparison: machines, other versions,
-    iterations, and what the machines withheld where that was considerable on a side."""
+    iterations, and what the machines withheld where that was considerable on a side.
+    """
     mine, other = one.informative(), two.informative()
     for name in sorted({*mine, *other} & {*mine} & {*other}):
         if set(mine[name]) != set(other[name]):

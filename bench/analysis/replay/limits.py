@@ -128,7 +128,8 @@ class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 def parallelism(workers: int, cores: int) -> int:
     """Return Spark's default parallelism on a cluster: its cores, at least 2 (Spark's guide
-    "Configuration", spark.default.parallelism)."""
+    "Configuration", spark.default.parallelism).
+    """
     return max(2, workers * cores)
 
 

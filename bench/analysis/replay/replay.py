@@ -32,7 +32,8 @@ _ENOUGH = 5  # repeats of a partition from which its own times are drawn
 
 class ReplayPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The work's time (s) at one worker count; where ``refused`` says why it cannot be known,
-    ``seconds`` is the best guess and ``high`` infinite."""
+    ``seconds`` is the best guess and ``high`` infinite.
+    """
 
     workers: int
     seconds: float
@@ -64,7 +65,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A replayed point beside the median (s) of the ``runs`` measured there; ``error`` is the
-    replay's, relative to it (0.1: a tenth too long)."""
+    replay's, relative to it (0.1: a tenth too long).
+    """
 
     point: ReplayPoint
     measured: float | None = None
@@ -72,7 +74,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: float | None = None
 
 
-def replay(
+def replay(  # noqa: PLR0913 - one run's facts
     log: SparkLog,
     begin: float,
     end: float,
@@ -188,7 +190,8 @@ def _interval(
 ) -> tuple[float, float]:
     """Return low and high around ``seconds``: the percentiles (Efron, "Bootstrap methods", Annals
     of Statistics 7 (1979) 1-26) of replays with redrawn task times, shifted so that they lie
-    around it."""
+    around it.
+    """
     rng = np.random.default_rng(seed)
     tasks = sum(len(node.work) for node in graph.nodes)
     draws = max(20, min(_DRAWS, _BUDGET // max(1, tasks * workers * cores)))
@@ -208,7 +211,8 @@ def _redraw(
     node: Node, pools: Mapping[tuple[str, int], Floats], draws: int, rng: np.random.Generator
 ) -> Floats:
     """Return task times [draws, tasks]: a partition's own times in the stages of its kind, or,
-    where it has few, those of the other tasks of its stage."""
+    where it has few, those of the other tasks of its stage.
+    """
     columns = []
     for index in node.index.tolist():
         own = pools[node.kind, index]

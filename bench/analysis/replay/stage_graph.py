@@ -162,7 +162,8 @@ def _tasks(log: SparkLog, cores: int) -> pd.DataFrame:
 
 def _occupied(tasks: pd.DataFrame, cores: int) -> Floats:
     """Return each task's seconds on its slot: the driver launches the next task of a slot some ms
-    before the time that it notes as the end of the one before."""
+    before the time that it notes as the end of the one before.
+    """
     launch, seconds = tasks.launch.to_numpy(), (tasks.finish - tasks.launch).to_numpy().copy()
     lanes: dict[str, list[tuple[float, int]]] = {}
     for place, executor in enumerate(tasks.executor):
@@ -217,7 +218,8 @@ def _after(
     ended: Sequence[tuple[float, int]],
 ) -> tuple[int, ...]:
     """Return the nodes that a stage waited for: its parents, or, for a job's first stages, the
-    node that ended last before the driver submitted it. ``ended`` are ends and nodes, sorted."""
+    node that ended last before the driver submitted it. ``ended`` are ends and nodes, sorted.
+    """
     parents = {places[number] for number in stage.parents if number in places}
     found = tuple(sorted(place for place in parents if ends[place] <= stage.submitted))
     if found:

@@ -1,10 +1,11 @@
-"""Two sides' runs, block by block where they were measured so, and the ratio of their times."""
+"""Two sides' runs, block by block where they were measured so, and the ratio of their numbers."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.runs.types import RunValue
 from bench.analysis.statistics.interval import LEVEL
 from bench.analysis.statistics.ratio import paired, ratio
@@ -14,19 +15,37 @@ from bench.analysis.statistics.types import Interval
 def compared(
     over: Sequence[RunValue], under: Sequence[RunValue], level: float = LEVEL
 ) -> Interval | None:
-    """Return how many times as long ``over`` takes as ``under``, with an interval where possible.
+    """Return how many times as large ``over`` is as ``under``, with an interval where possible.
 
     Where both ran in the same blocks, slow drift of the machine falls on both sides of each ratio
-    and cancels (``paired``); otherwise all runs count as independent (``ratio``).
+    and cancels (``paired``); otherwise all runs count as independent (``ratio``). None where a
+    number is not positive: of such there are no ratios.
     """
     pairs = blocks(over, under)
     if pairs is None:
-        return ratio([one.seconds for one in over], [one.seconds for one in under], level)
+        return ratio([one.value for one in over], [one.value for one in under], level)
     return paired(pairs, level)
 
 
+def gain(
+    now: Sequence[RunValue],
+    before: Sequence[RunValue],
+    metric: MetricRule,
+    level: float = LEVEL,
+) -> Interval | None:
+    """Return how many times as good ``now`` is as ``before``: above 1 is better.
+
+    Of a time, a latency, a loss that is before over now, of a throughput now over before. None
+    where nobody says which direction is better.
+    """
+    if metric.direction is None:
+        return None
+    pair = (now, before) if metric.direction == "higher" else (before, now)
+    return compared(*pair, level)
+
+
 def blocks(over: Sequence[RunValue], under: Sequence[RunValue]) -> list[tuple[float, float]] | None:
-    """Return both sides' times (s) repeat by repeat, or None where they are no complete blocks.
+    """Return both sides' numbers repeat by repeat, or None where they are no complete blocks.
 
     They are where both have the same two or more repeats once, each pair in one session, and one
     pair ended before the next began (ids of runs sort by time): a repeat that was run again later,
@@ -34,7 +53,7 @@ def blocks(over: Sequence[RunValue], under: Sequence[RunValue]) -> list[tuple[fl
     """
     left, right = ({one.repeat: one for one in side} for side in (over, under))
     whole = len(left) == len(over) > 1 and len(right) == len(under) and left.keys() == right.keys()
-    if not whole or None in left or min(one.seconds for one in (*over, *under)) <= 0:
+    if not whole or None in left or min(one.value for one in (*over, *under)) <= 0:
         return None
     pairs = sorted(((left[repeat], right[repeat]) for repeat in left), key=lambda pair: pair[0].run)
     apart = all(
@@ -43,4 +62,4 @@ def blocks(over: Sequence[RunValue], under: Sequence[RunValue]) -> list[tuple[fl
     )
     if not apart or any(a.session != b.session for a, b in pairs):
         return None
-    return [(a.seconds, b.seconds) for a, b in pairs]
+    return [(a.value, b.value) for a, b in pairs]

@@ -16,7 +16,7 @@ def summaries(lines: Iterable[CurveRuns], level: float = LEVEL) -> list[list[Cel
     numbers = itertools.count(1)
     return [
         [
-            cell(f"cell-{next(numbers)}", line.label, group.runs, group.counted, level)
+            cell(f"cell-{next(numbers)}", line.label, group.runs, group.counted, level, line.metric)
             for group in line.groups
         ]
         for line in lines

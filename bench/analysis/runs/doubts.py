@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.types import Doubt, RunValue
 from bench.analysis.statistics.outliers import LEAST_VALUES, limit, modified_z
 from bench.records.results import Run
@@ -17,21 +18,38 @@ STRETCH = 1.1  # a wall time that is longer by less is not worth a mark
 WITHHELD = 0.1  # of the CPU time wanted, above the cell's median
 
 
-def outliers(values: Sequence[RunValue]) -> list[Doubt]:
-    """Return a mark for each run whose log time is an outlier of its cell, from 5 runs on."""
-    if len(values) < LEAST_VALUES or min(value.seconds for value in values) <= 0:
+def outliers(values: Sequence[RunValue], metric: MetricRule = TIME_RULE) -> list[Doubt]:
+    """Return a mark for each run that is an outlier of its cell, from 5 runs on.
+
+    It is judged by logs; by plain values where one is not positive, which a time never is.
+    """
+    numbers = [value.value for value in values]
+    if len(values) < LEAST_VALUES or (metric.is_time and min(numbers) <= 0):
         return []
-    scores = modified_z([math.log(value.seconds) for value in values])
-    middle = median(value.seconds for value in values)
+    positive = min(numbers) > 0
+    scores = modified_z([math.log(number) for number in numbers] if positive else numbers)
+    middle = median(numbers)
     return [
         Doubt(
             run=value.run,
             kind="outlier",
-            text=f"{value.seconds / middle:.3g}x the cell's median (modified z {score:.3g})",
+            text=f"{_beside(value.value, middle, metric, positive)} (modified z {score:.3g})",
         )
         for value, score in zip(values, scores, strict=True)
         if abs(score) > limit(len(values))
     ]
+
+
+def _beside(value: float, middle: float, metric: MetricRule, positive: bool) -> str:
+    """Return a value beside its cell's median in words, and which of them is better."""
+    if positive:
+        text = f"{value / middle:.3g}x the cell's median"
+    else:
+        text = f"{value:.3g} {metric.unit}".rstrip() + f", the cell's median is {middle:.3g}"
+    if metric.is_time or metric.direction is None:
+        return text
+    better = (value > middle) == (metric.direction == "higher")
+    return f"{text} of {metric.name}, {'better' if better else 'worse'}"
 
 
 def cpu_starved(runs: Sequence[Run]) -> list[Doubt]:
@@ -83,7 +101,9 @@ def withheld(runs: Sequence[Run]) -> list[Doubt]:
     return found
 
 
-def doubts(runs: Sequence[Run], values: Sequence[RunValue]) -> tuple[Doubt, ...]:
+def doubts(
+    runs: Sequence[Run], values: Sequence[RunValue], metric: MetricRule = TIME_RULE
+) -> tuple[Doubt, ...]:
     """Return all marks of one cell's counted runs, in the order of the runs."""
-    found = [*outliers(values), *cpu_starved(runs), *withheld(runs)]
+    found = [*outliers(values, metric), *cpu_starved(runs), *withheld(runs)]
     return tuple(sorted(found, key=lambda one: one.run))

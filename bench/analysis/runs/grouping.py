@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 from msgspec import UNSET
 
-from bench.analysis.runs.summary import headline
-from bench.records.results import Run
+from bench.analysis.runs.headline import headline
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule, rule_for
+from bench.records.metrics import TIME
+from bench.records.results import Bundle, Run
 from bench.records.study import Case
 from bench.records.values import Scalar
 
@@ -27,12 +29,13 @@ class CellRuns(msgspec.Struct, kw_only=True):
 class CurveRuns(msgspec.Struct, kw_only=True):
     """The cells of one curve by worker count; ``label`` names it, and no other of the study.
 
-    ``case`` is None where no session tells it.
+    ``case`` is None where no session tells it; ``metric`` is its headline.
     """
 
     label: str
     case: Case | None
     groups: list[CellRuns]
+    metric: MetricRule = TIME_RULE
 
     @property
     def counted(self) -> list[Run]:
@@ -48,25 +51,42 @@ class CurveRuns(msgspec.Struct, kw_only=True):
 
 class Selection(msgspec.Struct, kw_only=True):
     """All runs in the order of their ids, the curves that they make, and why some do not count
-    (run id -> reason). ``planned`` is the number of planned runs, None where nobody says."""
+    (run id -> reason). ``planned`` is the number of planned runs, None where nobody says.
+
+    ``metric`` is the headline, which ``bundles`` (by digest) declare.
+    """
 
     runs: list[Run]
     lines: list[CurveRuns]
     why_not: dict[str, str]
     planned: int | None = None
+    metric: str = TIME
+    bundles: Mapping[str, Bundle] = {}
+
+    def rule(self, run: Run) -> MetricRule:
+        """Return how the headline metric of a run is read."""
+        return rule_for(self.metric, [run], self.bundles)
 
 
 def select(
-    cases: Mapping[str, Case], runs: Iterable[Run], planned: Collection[str] | None = None
+    cases: Mapping[str, Case],
+    runs: Iterable[Run],
+    planned: Collection[str] | None = None,
+    *,
+    metric: str = TIME,
+    bundles: Mapping[str, Bundle] | None = None,
 ) -> Selection:
     """Group runs into curves and cells, and say of each run that does not count why.
 
     ``cases`` maps a digest to the case that runs name by it.
     ``planned`` are the keys of the study's cells; runs of other cells are an earlier study.
     Without it, of two cells at the same place of a curve the one that ran last is current.
+    ``metric`` is the headline: a run that does not report it does not count. ``bundles`` (by
+    digest) say how it is read.
     """
+    bundles = bundles or {}
     ordered = sorted({run.run: run for run in runs}.values(), key=lambda run: run.run)
-    why_not = _reasons(ordered)
+    why_not = _reasons(ordered, metric, bundles)
     found: dict[str, tuple[Run, dict[tuple[int, str, str], list[Run]]]] = {}
     for run in ordered:
         if planned is not None and run.cell.key not in planned:
@@ -79,6 +99,9 @@ def select(
         CurveRuns(label="", case=cases.get(first.cell.case), groups=_current(cells, why_not))
         for first, cells in found.values()
     ]
+    for line in lines:
+        runs_of = [run for group in line.groups for run in (*group.counted, *group.runs)]
+        line.metric = rule_for(metric, runs_of, bundles)
     lines.sort(key=_order)
     _name(lines)
     return Selection(
@@ -86,20 +109,23 @@ def select(
         lines=lines,
         why_not=why_not,
         planned=None if planned is None else len(planned),
+        metric=metric,
+        bundles=bundles,
     )
 
 
-def _reasons(ordered: Sequence[Run]) -> dict[str, str]:
+def _reasons(ordered: Sequence[Run], metric: str, bundles: Mapping[str, Bundle]) -> dict[str, str]:
     """Return why runs do not count, as far as a run and its cell's other attempts tell."""
     latest = {run.cell.key: run.run for run in ordered if run.status == "ok"}
+    what = "time of its work" if metric == TIME else metric
     reasons: dict[str, str] = {}
     for run in ordered:
         if run.status != "ok":
             reasons[run.run] = run.status
         elif latest[run.cell.key] != run.run:
             reasons[run.run] = f"superseded by {latest[run.cell.key]}"
-        elif headline(run) is None:
-            reasons[run.run] = "it reports no time of its work that counts"
+        elif headline(run, rule_for(metric, [run], bundles)) is None:
+            reasons[run.run] = f"it reports no {what} that counts"
     return reasons
 
 
@@ -107,7 +133,8 @@ def _current(
     cells: Mapping[tuple[int, str, str], list[Run]], why_not: dict[str, str]
 ) -> list[CellRuns]:
     """Return one group a worker count: the one that ran last, with runs that died too early to
-    have a bundle digest; the others are marked in ``why_not``."""
+    have a bundle digest; the others are marked in ``why_not``.
+    """
     groups = []
     for workers in sorted({key[0] for key in cells}):
         here = {key: runs for key, runs in cells.items() if key[0] == workers}
@@ -160,7 +187,8 @@ def _name(lines: Sequence[CurveRuns]) -> None:
 
 def _tell_apart(lines: Sequence[CurveRuns]) -> None:
     """Add to equal labels the settings in which the cases differ, and a number where that is not
-    enough."""
+    enough.
+    """
     settings = [flat(line.case) for line in lines]
     names = sorted({name for one in settings for name in one})
     telling = [name for name in names if len({str(one.get(name)) for one in settings}) > 1]

@@ -6,23 +6,25 @@ from collections.abc import Iterable
 from statistics import median
 
 from bench.analysis.runs.grouping import CellRuns, CurveRuns
-from bench.analysis.runs.summary import headline
+from bench.analysis.runs.headline import headline
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.records.results import Run
 from bench.records.study import Case
 
 
-def of_cell(group: CellRuns) -> Run | None:
-    """Return the counted run nearest to the median of its cell; None where none has a time."""
-    timed = [(head.seconds, run) for run in group.counted if (head := headline(run))]
-    if not timed:
+def of_cell(group: CellRuns, metric: MetricRule = TIME_RULE) -> Run | None:
+    """Return the counted run nearest to its cell's median of a metric; None where none has it."""
+    valued = [(head.value, run) for run in group.counted if (head := headline(run, metric))]
+    if not valued:
         return None
-    middle = median(seconds for seconds, _ in timed)
-    return min(timed, key=lambda pair: abs(pair[0] - middle))[1]
+    middle = median(value for value, _ in valued)
+    return min(valued, key=lambda pair: abs(pair[0] - middle))[1]
 
 
 def of_curve(line: CurveRuns) -> Run | None:
     """Return the run that stands for the largest worker count that was measured."""
-    runs = (of_cell(group) for group in sorted(line.groups, key=lambda group: -group.workers))
+    groups = sorted(line.groups, key=lambda group: -group.workers)
+    runs = (of_cell(group, line.metric) for group in groups)
     return next((run for run in runs if run is not None), None)
 
 
@@ -38,5 +40,5 @@ def of_cells(lines: Iterable[CurveRuns]) -> list[tuple[Run, Case]]:
         for line in lines
         if line.case is not None
         for group in line.groups
-        if (run := of_cell(group)) is not None
+        if (run := of_cell(group, line.metric)) is not None
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.analysis.runs.grouping import Selection, others
-from bench.analysis.runs.summary import headline
+from bench.analysis.runs.headline import headline
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.runs.types import CellSummary, Doubt, RunRow, SessionRow
 from bench.records.results import Run, Session
 
@@ -23,14 +24,22 @@ def run_rows(selection: Selection, cells: Sequence[Sequence[CellSummary]]) -> tu
         doubts.setdefault(doubt.run, []).append(doubt)
     why_not = selection.why_not
     return tuple(
-        _row(run, cell_of.get(run.run), why_not.get(run.run, ""), doubts.get(run.run, ()))
+        _row(
+            run,
+            cell_of.get(run.run),
+            why_not.get(run.run, ""),
+            doubts.get(run.run, ()),
+            selection.rule(run),
+        )
         for run in selection.runs
     )
 
 
-def _row(run: Run, cell: str | None, why_not: str, doubts: Sequence[Doubt]) -> RunRow:
+def _row(
+    run: Run, cell: str | None, why_not: str, doubts: Sequence[Doubt], metric: MetricRule
+) -> RunRow:
     """Return one run as it is listed."""
-    head = headline(run)
+    head = headline(run, metric)
     return RunRow(
         run=run.run,
         cell=cell,
@@ -44,7 +53,8 @@ def _row(run: Run, cell: str | None, why_not: str, doubts: Sequence[Doubt]) -> R
         reason=run.reason,
         counted=not why_not,
         why_not=why_not,
-        seconds=head.seconds if head else None,
+        value=head.value if head else None,
+        unit=head.unit if head else metric.unit,
         which=head.which if head else "",
         passes=run.passes,
         phases=run.phases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.runs.types import Fact
+from bench.records.metrics import TIME
 from bench.records.results import Run, Session
 from bench.records.study import Case, Study
 from bench.units import format_duration, format_moment
@@ -33,9 +34,15 @@ def versions(runs: Sequence[Run]) -> tuple[Fact, ...]:
 
 
 def study_facts(
-    sessions: Sequence[Session], known: Mapping[str, Case], runs: Sequence[Run]
+    sessions: Sequence[Session],
+    known: Mapping[str, Case],
+    runs: Sequence[Run],
+    metric: str = TIME,
 ) -> tuple[Fact, ...]:
-    """Return facts of the latest study: seed, repeats, datasets, parameters, shapes."""
+    """Return facts of the latest study: seed, repeats, datasets, parameters, shapes.
+
+    The headline ``metric`` is one of them where it is not time.
+    """
     newest = latest(sessions)
     if newest is None:
         return ()
@@ -44,6 +51,7 @@ def study_facts(
     named = {run.cell.case for run in runs if run.session in campaign}
     cases = [known[one] for one in sorted(named & known.keys())]
     found: dict[str, Iterable[str]] = {
+        "headline metric": [] if metric == TIME else [metric],
         "repeats": [_repeats(study)],
         "order": [study.order],
         "seed of the order": [str(study.seed)],

@@ -1,4 +1,4 @@
-"""Repeats of one cell -> one time with its interval, spread, phases and pipeline stages.
+"""Repeats of one cell -> one number with its interval, spread, phases and pipeline stages.
 
 Intervals are made of run-level values: what varies between runs does not show within one. How
 often they hold the truth at their level of 95 %, simulated (tests/analysis/test_coverage.py):
@@ -12,34 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+import msgspec
+
 from bench.analysis.runs.doubts import doubts
+from bench.analysis.runs.headline import headline, run_values
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.trends import warmup
-from bench.analysis.runs.types import CellSummary, Counts, Headline, RunValue, Share
+from bench.analysis.runs.types import CellSummary, Counts, RunValue, Share
 from bench.analysis.statistics.interval import LEVEL, estimate, variation
+from bench.analysis.statistics.types import Interval
 from bench.records.results import Run
 from bench.records.study import PHASES
 from bench.records.workload import STAGES
-
-
-def headline(run: Run) -> Headline | None:
-    """Return the run's headline time (s): the median of its passes from max(1, ``warmups``) on.
-
-    Where no such pass exists, the cold pass 0 if it is the only one; without any pass the phase
-    ``work``. None for a run that did not end ok or has no such figure.
-    """
-    if run.status != "ok":
-        return None
-    first = max(1, run.warmups)
-    counted = run.passes[first:]
-    last = len(run.passes) - 1
-    if counted:
-        which = f"pass {first}" if last == first else f"median of passes {first} to {last}"
-        return Headline(seconds=median(counted), which=which)
-    if len(run.passes) == 1:
-        return Headline(seconds=run.passes[0], which="cold pass 0, the only one")
-    if not run.passes and "work" in run.phases:
-        return Headline(seconds=run.phases["work"], which="whole work, no passes reported")
-    return None
 
 
 def count(runs: Iterable[Run], counted: Iterable[str]) -> Counts:
@@ -101,24 +85,19 @@ def _shares(rows: Sequence[dict[str, float]], order: Sequence[str]) -> tuple[Sha
     )
 
 
-def run_values(runs: Iterable[Run]) -> tuple[RunValue, ...]:
-    """Return the headline times of the runs that have one."""
-    return tuple(
-        RunValue(run=run.run, seconds=head.seconds, repeat=run.cell.repeat, session=run.session)
-        for run in runs
-        if (head := headline(run)) is not None
-    )
-
-
 def cell(
-    identity: str, label: str, runs: Sequence[Run], counted: Sequence[Run], level: float = LEVEL
+    identity: str,
+    label: str,
+    runs: Sequence[Run],
+    counted: Sequence[Run],
+    level: float = LEVEL,
+    metric: MetricRule = TIME_RULE,
 ) -> CellSummary:
     """Summarize one point of the study: all its ``runs``, of which ``counted`` make the figures."""
     first = runs[0].cell
-    found = [(run, headline(run)) for run in counted]
-    values = run_values(counted)
-    seconds = [value.seconds for value in values]
-    positive = all(value > 0 for value in seconds)
+    found = [(run, headline(run, metric)) for run in counted]
+    values = run_values(counted, metric)
+    numbers = [value.value for value in values]
     metered = [run for run in counted if run.worker_cpu is not None]
     cpu = [run.worker_cpu for run in metered if run.worker_cpu is not None]
     wall = [run.phases["work"] for run in metered if "work" in run.phases]
@@ -131,33 +110,47 @@ def cell(
         workers=first.workers,
         factors=first.factors,
         counts=count(runs, [run.run for run in counted]),
+        metric=metric,
         which="; ".join(sorted({head.which for _, head in found if head is not None})),
-        seconds=estimate(seconds, level) if positive else None,
-        cv=variation(seconds),
+        value=middle(numbers, metric, level),
+        cv=variation(numbers),
         cold=median(cold) if cold else None,
         worker_cpu=median(cpu) if cpu else None,
         wall=median(wall) if wall else None,
         warmup=warmup(identity, counted),
-        doubts=doubts(counted, values),
+        doubts=doubts(counted, values, metric),
         phases=phases(counted),
         stages=stages(counted),
         stages_mode=" and ".join(sorted({run.stages_mode for run in counted})),
         runs=values,
-        note=_note(runs, counted, values, positive),
+        note=_note(runs, counted, values, metric),
     )
 
 
+def middle(values: Sequence[float], metric: MetricRule, level: float = LEVEL) -> Interval | None:
+    """Return the middle of runs' numbers; None without any, and where one is a time of 0 s."""
+    if metric.is_time and any(value <= 0 for value in values):
+        return None
+    found = estimate(values, level)
+    if found is None:
+        return None
+    return msgspec.structs.replace(found, method=metric.method(found.method))
+
+
 def _note(
-    runs: Sequence[Run], counted: Sequence[Run], values: Sequence[RunValue], positive: bool
+    runs: Sequence[Run], counted: Sequence[Run], values: Sequence[RunValue], metric: MetricRule
 ) -> str:
-    """Say in words what keeps a cell from having a time, or part of its runs from counting."""
+    """Say in words what keeps a cell from having a number, or part of its runs from counting."""
+    what = "time of its work" if metric.is_time else metric.name
     if not counted:
         last = max(runs, key=lambda run: run.run)
+        if last.status == "ok":
+            return f"no run reports the {what}"
         return f"no run ended ok; the last one {last.status}: {last.reason or 'no reason given'}"
-    if not positive:
+    if metric.is_time and any(value.value <= 0 for value in values):
         return "a run reports a time of 0 s, so no middle is given"
     if not values:
-        return "no run reports the time of its work"
+        return f"no run reports the {what}"
     if len(values) < len(counted):
-        return f"{len(counted) - len(values)} ok runs report no time of their work"
+        return f"{len(counted) - len(values)} ok runs report no {what}"
     return ""

@@ -14,13 +14,17 @@ LEAST_WARM = 3  # of these passes after the warm-ups
 
 
 def drift(cells: Sequence[CellSummary], runs: Sequence[Run]) -> tuple[Trend, ...]:
-    """Return the trend over the order of each environment's runs, where there are enough."""
+    """Return the trend of the headline over the order of each environment's runs.
+
+    Environments with too few runs have none. Numbers that are not positive are left out: the test
+    is on logs.
+    """
     position = {run.run: place for place, run in enumerate(runs)}
     trends = (
         trend(
             name,
             [
-                [(float(position[v.run]), v.seconds) for v in cell.runs if v.seconds > 0]
+                [(float(position[v.run]), v.value) for v in cell.runs if v.value > 0]
                 for cell in cells
                 if cell.environment == name
             ],
@@ -33,6 +37,7 @@ def drift(cells: Sequence[CellSummary], runs: Sequence[Run]) -> tuple[Trend, ...
 def warmup(scope: str, runs: Iterable[Run]) -> Trend | None:
     """Test whether the passes after the warm-ups still have a trend; each run is a group.
 
+    Whether passes are warm shows in their wall time, whatever the headline is.
     None where no run has ``LEAST_PASSES`` passes, ``LEAST_WARM`` of them after the warm-ups.
     """
     groups: list[list[Point]] = []

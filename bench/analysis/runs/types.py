@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.statistics.interval import LEVEL
 from bench.analysis.statistics.types import Interval, Trend
 from bench.records.results import RunEvent, Status
@@ -19,24 +20,26 @@ from bench.records.values import Scalar
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What the reader asks for: the ``level`` (0..1) of all intervals, and the names of
-    differences between compared runs that are accepted."""
+    differences between compared runs that are accepted.
+    """
 
     allow: Collection[str] = ()
     level: float = LEVEL
 
 
 class Headline(msgspec.Struct, frozen=True, kw_only=True):
-    """The one time (s) that stands for a run, and which passes it is made of."""
+    """The one number that stands for a run, its unit, and which passes it is made of."""
 
-    seconds: float
+    value: float
+    unit: str
     which: str
 
 
 class RunValue(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's headline time in seconds, with the run's id, repeat (from 0) and session."""
+    """One run's headline number, with the run's id, repeat (from 0) and session."""
 
     run: str
-    seconds: float
+    value: float
     repeat: int | None = None
     session: str = ""
 
@@ -69,8 +72,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """All repeats of one point of the study; ``cold`` is the median of pass 0, ``cv`` sd/mean.
+    """All repeats of one point of the study; ``cold`` is the median of pass 0 (s).
 
+    ``value`` is the middle of the headline ``metric`` in its unit, ``cv`` its sd / mean.
     ``label`` names its curve; ``worker_cpu`` and ``wall`` are medians of the whole work (s) over
     the runs that know their workers' CPU time; ``warmup`` is the trend of passes after the
     warm-ups, if it was tested.
@@ -83,8 +87,9 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     factors: Mapping[str, Scalar] = {}
     counts: Counts
+    metric: MetricRule = TIME_RULE
     which: str = ""
-    seconds: Interval | None = None
+    value: Interval | None = None
     cv: float | None = None
     cold: float | None = None
     worker_cpu: float | None = None
@@ -96,6 +101,28 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     stages_mode: str = ""
     runs: tuple[RunValue, ...] = ()
     note: str = ""
+
+
+class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric at one point of a curve; ``item`` is a query, batch or window, "" all of them.
+
+    ``value`` is over the counted runs that report it, None where it has no middle.
+    """
+
+    cell: str
+    label: str
+    workers: int
+    metric: MetricRule
+    item: str = ""
+    which: str = ""
+    value: Interval | None
+
+
+class Unreported(msgspec.Struct, frozen=True, kw_only=True):
+    """The metrics that a curve's workload declares and none of its counted runs reports."""
+
+    label: str
+    names: tuple[str, ...]
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +162,10 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run as it is listed: ``counted`` runs make the figures, others say why not."""
+    """One run as it is listed: ``counted`` runs make the figures, others say why not.
+
+    ``value`` is its number of the headline metric, in ``unit``.
+    """
 
     run: str
     cell: str | None
@@ -149,7 +179,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     counted: bool
     why_not: str
-    seconds: float | None
+    value: float | None
+    unit: str
     which: str
     passes: tuple[float, ...]
     phases: Mapping[str, float]

@@ -1,1 +1,1 @@
-"""Time over the worker count."""
+"""The headline metric over the worker count."""

@@ -1,4 +1,4 @@
-"""Time over worker count. Times are in seconds; a missing figure is ``None``, never 0."""
+"""The headline metric over worker count. A missing figure is ``None``, never 0."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.types import CellSummary
 from bench.analysis.statistics.types import Interval
 from bench.records.values import Scalar
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell as a point of its curve; ``ideal`` is the time (s) of perfect scaling from the first
-    point that has a time."""
+    """A cell as a point of its curve; ``ideal`` is the value of perfect scaling from the first
+    point that has one, for metrics that scale with the workers; ``speedup`` above 1 is better.
+    """
 
     cell: CellSummary
     ideal: float | None = None
@@ -22,7 +24,7 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """Time over worker count of one workload in one environment, all else equal.
+    """A metric over worker count of one workload in one environment, all else equal.
 
     ``label`` names the curve, and no other of the study; ``base`` is the worker count that
     speed-up refers to.
@@ -31,6 +33,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     workload: str
     environment: str
+    metric: MetricRule = TIME_RULE
     engine: str | None = None
     task: str | None = None
     dataset: str = ""

@@ -20,33 +20,53 @@ LEVEL = 0.95
 MEDIAN_FROM = 10  # runs from which the median's interval is narrow enough to be of use
 
 GEOMETRIC = "geometric mean, Student t on log times"
+PLAIN = "mean, Student t on plain values"
 MEDIAN = "median, interpolated order statistics"
 SINGLE = "one run, no interval"
 
 
-def estimate(seconds: Sequence[float], level: float = LEVEL) -> Interval | None:
-    """Return the middle of positive times (s) with its confidence interval; None without any.
+def estimate(values: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """Return the middle of runs' values with its confidence interval; None without any.
 
-    Below 10 runs the geometric mean with Student's t on log times, from 10 on the median with
-    interpolated order statistics; one run has no interval.
+    Below 10 runs the geometric mean with Student's t on logs, or the mean with Student's t on the
+    values themselves where one of them is not positive; from 10 runs on the median with
+    interpolated order statistics, which asks for no sign. One run has no interval.
     """
-    if not seconds:
+    if not values:
         return None
-    if len(seconds) == 1:
-        return Interval(mid=seconds[0], method=SINGLE, n=1)
-    if len(seconds) < MEDIAN_FROM:
-        return geometric_mean(seconds, level)
-    return median_interval(seconds, level)
+    if len(values) == 1:
+        return Interval(mid=values[0], method=SINGLE, n=1)
+    if len(values) >= MEDIAN_FROM:
+        return median_interval(values, level)
+    return geometric_mean(values, level) if min(values) > 0 else plain_mean(values, level)
 
 
-def geometric_mean(seconds: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return the geometric mean of at least two positive times with a t interval on their logs.
+def plain_mean(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the mean of at least two values of any sign with a t interval.
+
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25.
+    """
+    n, centre = len(values), fmean(values)
+    half = t_quantile(0.5 + level / 2, n - 1) * deviation(values) / math.sqrt(n)
+    return Interval(
+        mid=centre,
+        low=centre - half,
+        high=centre + half,
+        level=level,
+        method=PLAIN,
+        n=n,
+        note="all runs are equal" if half == 0 else "",
+    )
+
+
+def geometric_mean(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the geometric mean of at least two positive values with a t interval on their logs.
 
     Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25, applied to
-    log(time); exact where times are lognormal.
+    log(value); exact where values are lognormal.
     """
-    n = len(seconds)
-    logs = [math.log(value) for value in seconds]
+    n = len(values)
+    logs = [math.log(value) for value in values]
     centre = fmean(logs)
     half = t_quantile(0.5 + level / 2, n - 1) * deviation(logs) / math.sqrt(n)
     return Interval(
@@ -56,18 +76,18 @@ def geometric_mean(seconds: Sequence[float], level: float = LEVEL) -> Interval:
         level=level,
         method=GEOMETRIC,
         n=n,
-        note="all runs took equally long" if half == 0 else "",
+        note="all runs are equal" if half == 0 else "",
     )
 
 
-def median_interval(seconds: Sequence[float], level: float = LEVEL) -> Interval:
+def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """Return the median with a distribution-free interval from interpolated order statistics.
 
     Source: Hettmansperger and Sheather, "Confidence intervals based on interpolated order
     statistics", Statistics & Probability Letters 4 (1986) 75-79, equation for lambda. Where the
     whole range attains less than ``level``, the range is given with the level it attains.
     """
-    ordered = sorted(seconds)
+    ordered = sorted(values)
     n = len(ordered)
     mid = median(ordered)
     if _coverage(n, 1) <= level or n < 3:
@@ -106,9 +126,12 @@ def t_quantile(probability: float, freedom: float) -> float:
     return float(stdtrit(freedom, probability))
 
 
-def variation(seconds: Sequence[float]) -> float | None:
-    """Return the coefficient of variation, sample sd over mean (0.1 = 10 %); None below 2 runs."""
-    return stdev(seconds) / fmean(seconds) if len(seconds) > 1 and fmean(seconds) > 0 else None
+def variation(values: Sequence[float]) -> float | None:
+    """Return the coefficient of variation, sample sd over mean (0.1 = 10 %).
+
+    None below 2 runs, and where a value is not positive: such a scale has no natural zero.
+    """
+    return stdev(values) / fmean(values) if len(values) > 1 and min(values) > 0 else None
 
 
 def reciprocal(ratio: Interval) -> Interval:

@@ -15,10 +15,10 @@ METHOD = "paired t test on log times, noncentral t"
 
 
 def noise(groups: Iterable[Sequence[float]]) -> Noise:
-    """Return the standard deviation of log time from run to run, pooled over cells.
+    """Return the standard deviation of log values from run to run, pooled over cells.
 
-    Each group are positive times (s) of equal cells in one session; variances are pooled with
-    n - 1 as weights. Without a group of two the stated guess of 5 %, with ``runs`` 0.
+    Each group are positive values (times, rates) of equal cells in one session; variances are
+    pooled with n - 1 as weights. Without a group of two the stated guess of 5 %, with ``runs`` 0.
     """
     total, freedom, runs = 0.0, 0, 0
     for group in groups:
@@ -32,16 +32,22 @@ def noise(groups: Iterable[Sequence[float]]) -> Noise:
 
 
 def detectable(
-    repeats: int, spread: Noise, alpha: float = ALPHA, power: float = POWER
+    repeats: int,
+    spread: Noise,
+    alpha: float = ALPHA,
+    power: float = POWER,
+    *,
+    fall: bool = False,
 ) -> Effect | None:
-    """Return the smallest change of time that ``repeats`` runs of two cells detect with ``power``.
+    """Return the smallest change for the worse that ``repeats`` runs of two cells detect.
 
     Both cells have the same noise and are compared block by block, as reports do: d, the
     difference of mean log times over sqrt(2) sd, is the smallest whose noncentral t with n - 1
     degrees of freedom and noncentrality d sqrt(n) exceeds the critical t, on either side, with
     the power wanted. Source: Cohen, "Statistical Power Analysis for the Behavioral Sciences",
     2nd ed. (1988), chapter 2, matched pairs. ``change`` is exp(difference) - 1: 0.1 is 10 %
-    longer. None below two repeats.
+    longer; with ``fall``, where less is worse, exp(-difference) - 1: -0.1 is 10 % less. None below
+    two repeats.
     """
     if repeats < 2:
         return None
@@ -52,7 +58,7 @@ def detectable(
         middle = (low + high) / 2
         low, high = (low, middle) if _power(middle, repeats, alpha) >= power else (middle, high)
     return Effect(
-        change=math.expm1(high * math.sqrt(2) * spread.sd),
+        change=math.expm1((-1 if fall else 1) * high * math.sqrt(2) * spread.sd),
         repeats=repeats,
         alpha=alpha,
         power=power,

@@ -1,4 +1,4 @@
-"""How many times as long one side takes as the other, with an interval."""
+"""How many times as large one side is as the other, with an interval."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WELCH = "ratio of geometric means, Welch t on log times"
 
 
 def ratio(over: Sequence[float], under: Sequence[float], level: float = LEVEL) -> Interval | None:
-    """Return geometric mean of ``over`` / that of ``under`` (positive times, s) with an interval.
+    """Return geometric mean of ``over`` / that of ``under`` (positive values) with an interval.
 
-    None without times on both sides; without an interval where a side has one run only. Source:
-    Welch, "The generalization of Student's problem when several different population variances
-    are involved", Biometrika 34 (1947) 28-35, on the difference of mean log times, with the
+    None without positive values on both sides; without an interval where a side has one run only.
+    Source: Welch, "The generalization of Student's problem when several different population
+    variances are involved", Biometrika 34 (1947) 28-35, on the difference of mean logs, with the
     degrees of freedom of Satterthwaite, Biometrics Bulletin 2 (1946) 110-114, equation 17.
     """
     if not over or not under or min(*over, *under) <= 0:
@@ -47,7 +47,7 @@ def ratio(over: Sequence[float], under: Sequence[float], level: float = LEVEL) -
 
 
 def paired(pairs: Sequence[tuple[float, float]], level: float = LEVEL) -> Interval:
-    """Return the geometric mean of the ratios of two or more pairs of positive times (s).
+    """Return the geometric mean of the ratios of two or more pairs of positive values.
 
     Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25, the hours of
     sleep: t on the paired differences, here of log times.

@@ -1,4 +1,4 @@
-"""Do times rise or fall with their order?"""
+"""Whether times rise or fall with their order."""
 
 from __future__ import annotations
 

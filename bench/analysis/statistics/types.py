@@ -7,7 +7,8 @@ import msgspec
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """An estimate with its confidence interval; ``low``, ``high`` and ``level`` are None where
-    there are too few runs for one. ``level`` is the level attained (0..1)."""
+    there are too few runs for one. ``level`` is the level attained (0..1).
+    """
 
     mid: float
     low: float | None = None
@@ -19,8 +20,9 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether times rise or fall with their order: ``p`` of the test, ``change`` from the first to
-    the last as a share (0.1 = 10 % longer), ``n`` values; ``scope`` is an environment or a cell."""
+    """Whether values rise or fall with their order: ``p`` of the test, ``change`` from the first to
+    the last as a share (0.1 = 10 % more), ``n`` values; ``scope`` is an environment or a cell.
+    """
 
     scope: str
     p: float
@@ -31,15 +33,16 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
-    """Standard deviation of log time from run to run, and of how many runs; 0 is a guess."""
+    """Standard deviation of log values from run to run, and of how many runs; 0 is a guess."""
 
     sd: float
     runs: int
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """The smallest ``change`` of time (0.1 = 10 % longer) found with ``power`` at level ``alpha``
-    by so many ``repeats`` of two cells."""
+    """The smallest ``change`` for the worse (0.1: 10 % more) that so many ``repeats`` of two cells
+    detect with ``power`` at level ``alpha``.
+    """
 
     change: float
     repeats: int

@@ -17,8 +17,8 @@ TOGETHER = 6  # curves that one panel holds
 
 
 def measured(curves: Sequence[Curve]) -> list[Curve]:
-    """Return the curves that have at least one time."""
-    return [curve for curve in curves if any(p.cell.seconds is not None for p in curve.points)]
+    """Return the curves that have at least one number."""
+    return [curve for curve in curves if any(p.cell.value is not None for p in curve.points)]
 
 
 def look(number: int) -> tuple[str, str]:

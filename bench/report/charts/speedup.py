@@ -27,7 +27,8 @@ def speedup(curves: Sequence[Curve]) -> Canvas | None:
         number = curves.index(curve)
         aside = shift(shown.index(curve), len(shown))
         _scaling_line(left, curve, number, aside, "speedup")
-        _scaling_line(right, curve, number, aside, "efficiency")
+        if any(point.efficiency is not None for point in curve.points):
+            _scaling_line(right, curve, number, aside, "efficiency")
     counts = sorted({p.cell.workers for c in shown for p in c.points})
     xs = [math.log2(count) for count in counts]
     bases = {curve.base for curve in shown}

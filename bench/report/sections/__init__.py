@@ -6,6 +6,7 @@ from bench.report.sections.caveats import Caveats
 from bench.report.sections.cells import Cells
 from bench.report.sections.comparison import Comparison
 from bench.report.sections.machines import Machines
+from bench.report.sections.metrics import Metrics
 from bench.report.sections.phases import Phases
 from bench.report.sections.provisioning import Provisioning
 from bench.report.sections.runs import Runs
@@ -21,6 +22,7 @@ SECTIONS: tuple[Section, ...] = (
     Caveats(),
     Scaling(),
     Comparison(),
+    Metrics(),
     Phases(),
     Attribution(),
     Utilization(),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
+from bench.analysis.runs.metrics import MetricRule
 from bench.analysis.runs.types import Share
 from bench.analysis.scaling.types import CurvePoint
 from bench.analysis.statistics.types import Interval
@@ -33,12 +34,13 @@ class Cells(Section):
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Return the table, and how its times were made."""
         points = [point.cell for point in analysis.scaling.points]
-        methods = dict.fromkeys(cell.seconds.method for cell in points if cell.seconds)
+        methods = dict.fromkeys(cell.value.method for cell in points if cell.value)
         which = dict.fromkeys(cell.which for cell in points if cell.which)
         return {
             "table": html.page_table(cells(analysis)),
             "methods": "; ".join(methods) or "none",
             "which": "; ".join(which) or "none",
+            "what": _heading(analysis.metric),
             "level": format.percent(analysis.level),
         }
 
@@ -54,10 +56,51 @@ def cells(analysis: StudyAnalysis) -> Table[CurvePoint]:
     return Table(
         name="cells",
         title=analysis.title,
-        columns=(*_IDENTITY, *_FIGURES, *_SCALING, *_medians(points)),
+        columns=(
+            *_IDENTITY,
+            *_headline(analysis.metric),
+            *_FIGURES,
+            *_SCALING,
+            *_medians(points),
+        ),
         rows=points,
         row_id=lambda p: p.cell.id,
         alert=lambda p: _lost(p) > 0,
+    )
+
+
+def _heading(metric: MetricRule) -> str:
+    """Return the headline's name as a heading."""
+    return "time" if metric.is_time else metric.name
+
+
+def _headline(metric: MetricRule) -> tuple[Cell, ...]:
+    """Return the columns of the headline: of time, CSV has it under ``seconds``."""
+    others = (
+        Cell(csv="metric", of=lambda p: p.cell.metric.name),
+        Cell(csv="unit", of=lambda p: p.cell.metric.unit),
+        Cell(csv="direction", of=lambda p: p.cell.metric.direction),
+    )
+    return (
+        *(() if metric.is_time else others),
+        Cell(
+            csv="seconds" if metric.is_time else "value",
+            title=_heading(metric),
+            of=lambda p: _end(p.cell.value, "mid"),
+            text=lambda p: format.format_estimate(p.cell.value, p.cell.metric.unit),
+            style=lambda _: "strong",
+            number=True,
+        ),
+        Cell(
+            title="interval",
+            of=lambda p: p.cell.value,
+            text=lambda p: format.format_interval(p.cell.value, p.cell.metric.unit),
+            number=True,
+        ),
+        Cell(csv="low", of=lambda p: _end(p.cell.value, "low")),
+        Cell(csv="high", of=lambda p: _end(p.cell.value, "high")),
+        Cell(csv="level", of=lambda p: p.cell.value.level if p.cell.value else None),
+        Cell(csv="method", of=lambda p: p.cell.value.method if p.cell.value else None),
     )
 
 
@@ -111,24 +154,6 @@ _IDENTITY = (
     Cell(csv="superseded", of=lambda p: p.cell.counts.superseded),
 )
 _FIGURES = (
-    Cell(
-        csv="seconds",
-        title="time",
-        of=lambda p: _end(p.cell.seconds, "mid"),
-        text=lambda p: format.format_estimate(p.cell.seconds, "s"),
-        style=lambda p: "strong",
-        number=True,
-    ),
-    Cell(
-        title="interval",
-        of=lambda p: p.cell.seconds,
-        text=lambda p: format.format_interval(p.cell.seconds, "s"),
-        number=True,
-    ),
-    Cell(csv="low", of=lambda p: _end(p.cell.seconds, "low")),
-    Cell(csv="high", of=lambda p: _end(p.cell.seconds, "high")),
-    Cell(csv="level", of=lambda p: p.cell.seconds.level if p.cell.seconds else None),
-    Cell(csv="method", of=lambda p: p.cell.seconds.method if p.cell.seconds else None),
     Cell(csv="which", of=lambda p: p.cell.which),
     Cell(
         csv="cv",
@@ -174,7 +199,7 @@ _SCALING = (
     Cell(
         title="phases (median)",
         of=_phases,
-        style=lambda p: "quiet",
+        style=lambda _: "quiet",
         where=("page", "markdown"),
     ),
 )

@@ -28,6 +28,8 @@ class Comparison(Section):
 
 def _ratio(one: Ratio) -> str:
     """Return "At 2 workers, b is 5.13 times as fast as a (95 % interval ...)", the faster first."""
+    if not one.metric.is_time:
+        return _other(one)
     if one.ratio.mid < 1:
         faster, slower, speed = one.right, one.left, reciprocal(one.ratio)
     else:
@@ -37,3 +39,15 @@ def _ratio(one: Ratio) -> str:
         f"At {format.workers(one.workers)}, {faster} is {format.times_as_fast(speed, slower)}"
         f"{doubt}{format.accepted(one.accepted)}."
     )
+
+
+def _other(one: Ratio) -> str:
+    """Return "At 2 workers, b has 1.3 times the throughput of a (...; higher is better)"."""
+    where = f"At {format.workers(one.workers)}, "
+    if one.metric.direction is None:
+        ends = f"{format.format_estimate(one.ratio)} times the {one.metric.name} of {one.left}"
+        return f"{where}{one.right} has {ends} ({format.level(one.ratio)})."
+    gain = one.ratio if one.metric.direction == "higher" else reciprocal(one.ratio)
+    doubt = "" if decided(gain) else "; which of them is better is undecided"
+    text = format.beside(gain, one.left, one.metric)
+    return f"{where}{one.right} has {text}{doubt}{format.accepted(one.accepted)}."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from bench.analysis.runs.metrics import TIME_RULE, MetricRule
 from bench.analysis.runs.types import RunRow
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.study import PHASES
@@ -40,7 +41,7 @@ class Runs(Section):
 
     def tables(self, analysis: StudyAnalysis) -> Sequence[Table[RunRow]]:
         """Return the one table of runs."""
-        return [runs(analysis.runs)]
+        return [runs(analysis.runs, metric=analysis.metric)]
 
     def view(self, analysis: StudyAnalysis) -> Mapping[str, object]:
         """Return the runs of each cell, then those of earlier studies."""
@@ -52,11 +53,18 @@ class Runs(Section):
         return ["## Runs that do not count", table(runs(lost))] if lost else []
 
 
-def runs(rows: Sequence[RunRow], figures: Iterable[str] | None = None) -> Table[RunRow]:
-    """Return a table of runs, with a column for each of these quality figures (default: those
-    that the runs have)."""
+def runs(
+    rows: Sequence[RunRow],
+    figures: Iterable[str] | None = None,
+    metric: MetricRule = TIME_RULE,
+) -> Table[RunRow]:
+    """Return a table of runs, with a column for each of these quality figures.
+
+    By default these are the figures that the runs have. ``metric`` is the headline.
+    """
     figures = figures_of(rows) if figures is None else figures
-    columns = (*_RUN, *(_figure(name) for name in figures), *_MORE)
+    head = (*_RUN, *_headline(metric), *_PASSES)
+    columns = (*head, *(_figure(name) for name in figures), *_MORE)
     return Table(name="runs", columns=columns, rows=rows, row_id=lambda r: r.run)
 
 
@@ -67,7 +75,8 @@ def figures_of(rows: Iterable[RunRow]) -> list[str]:
 
 def _figure(name: str) -> Run:
     """Return the column of one figure; its CSV name is no other column's."""
-    taken = {column.csv for column in (*_RUN, *_MORE)}
+    taken = {column.csv for column in (*_RUN, *_headline(TIME_RULE), *_PASSES, *_MORE)}
+    taken |= {"value", "metric", "unit"}
     return Run(
         csv=f"quality.{name}" if name in taken else name,
         title=name,
@@ -75,6 +84,22 @@ def _figure(name: str) -> Run:
         text=lambda r: format.number(r.figures.get(name), 9),
         number=True,
         where=("page",),
+    )
+
+
+def _headline(metric: MetricRule) -> tuple[Run, ...]:
+    """Return the columns of the headline: of time, CSV has it under ``seconds``."""
+    others = (Run(csv="metric", of=lambda _: metric.name), Run(csv="unit", of=lambda r: r.unit))
+    return (
+        *(() if metric.is_time else others),
+        Run(
+            csv="seconds" if metric.is_time else "value",
+            title="time" if metric.is_time else metric.name,
+            of=lambda r: r.value,
+            text=lambda r: format.amount(r.value, r.unit),
+            number=True,
+            where=("page",),
+        ),
     )
 
 
@@ -89,14 +114,14 @@ def _groups(analysis: StudyAnalysis) -> Iterator[Group]:
             id=f"runs-{cell.id}",
             label=format.cell_label(cell.label, cell.workers),
             note=f"({plural(len(rows), 'run')}, {cell.counts.ok} counted)",
-            table=html.page_table(runs(rows, figures)),
+            table=html.page_table(runs(rows, figures, analysis.metric)),
         )
     if None in by_cell:
         yield Group(
             id="runs-earlier",
             label="Earlier studies",
             note=f"({plural(len(by_cell[None]), 'run')}, none counted)",
-            table=html.page_table(runs(by_cell[None], figures)),
+            table=html.page_table(runs(by_cell[None], figures, analysis.metric)),
         )
 
 
@@ -137,14 +162,8 @@ _RUN = (
     Run(csv="reason", of=lambda r: r.reason),
     Run(csv="counted", of=lambda r: "yes" if r.counted else "no"),
     Run(csv="why_not", title="why", of=lambda r: r.why_not, where=("markdown",)),
-    Run(
-        csv="seconds",
-        title="time",
-        of=lambda r: r.seconds,
-        text=lambda r: format.seconds(r.seconds),
-        number=True,
-        where=("page",),
-    ),
+)
+_PASSES = (
     Run(csv="which", of=lambda r: r.which),
     Run(csv="cold", of=lambda r: r.passes[0] if r.passes else None),
 )

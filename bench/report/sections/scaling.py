@@ -1,4 +1,4 @@
-"""How each curve scales: time, speed-up and efficiency over worker count."""
+"""How each curve scales: the headline metric, speed-up and efficiency over worker count."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bench.analysis.statistics.interval import decided
 from bench.analysis.study_types import StudyAnalysis
 from bench.report import format
 from bench.report.charts.figures import Chart
+from bench.report.charts.headline import headline
 from bench.report.charts.speedup import speedup
-from bench.report.charts.time import time
 from bench.report.section import Section
 
 
@@ -27,14 +27,16 @@ class Scaling(Section):
 
     def charts(self, analysis: StudyAnalysis) -> Sequence[Chart]:
         """Return the charts over worker count."""
-        curves = analysis.scaling.curves
+        curves, metric = analysis.scaling.curves, analysis.metric
+        name = "time of the work" if metric.is_time else metric.name
+        unit = f" ({metric.unit})" if metric.unit else ""
         return (
             Chart(
-                name="time",
-                title="Time over worker count",
+                name="time" if metric.is_time else "headline",
+                title=f"{metric.name[0].upper()}{metric.name[1:]} over worker count",
                 caption="Every dot is one run; the bar is the interval around the middle, the "
                 "dashed line perfect scaling from the smallest worker count.",
-                draw=partial(time, curves),
+                draw=partial(headline, curves, f"{name}{unit}"),
             ),
             Chart(
                 name="speedup",
@@ -48,16 +50,18 @@ class Scaling(Section):
 
 def _scaling(curve: Curve, contradicted: bool) -> str:
     """Return how a curve scales, to follow its name."""
-    measured = [point for point in curve.points if point.cell.seconds is not None]
+    measured = [point for point in curve.points if point.cell.value is not None]
+    metric = curve.metric
     if not measured:
-        return "no run gave a time."
+        return f"no run gave a {'time' if metric.is_time else metric.name}."
     if contradicted:
         return "its runs are not the same work, so no speed-up is stated."
     last = measured[-1].cell
     if len(measured) == 1:
         return (
-            f"{format.format_estimate(last.seconds, 's')} with {format.workers(last.workers)} "
-            f"({format.level(last.seconds, 's')}); how it scales is not known."
+            f"{format.format_estimate(last.value, metric.unit)} with "
+            f"{format.workers(last.workers)} ({format.level(last.value, metric.unit)}); "
+            "how it scales is not known."
         )
     compared = [point for point in curve.points if point.speedup is not None]
     return _faster(curve, compared[-1] if len(compared) > 1 else measured[-1])
@@ -66,8 +70,13 @@ def _scaling(curve: Curve, contradicted: bool) -> str:
 def _faster(curve: Curve, point: CurvePoint) -> str:
     """Return "2 workers are 1.31 times as fast as 1 (95 % interval ...), efficiency 65 %"."""
     speedup, count = point.speedup, format.workers(point.cell.workers)
+    if speedup is None and curve.metric.direction is None:
+        return f"nobody says which direction of {curve.metric.name} is better."
     if speedup is None:
         return f"{count} cannot be compared with {curve.base}."
+    if not curve.metric.is_time:
+        doubt = "" if decided(speedup) else "; whether that is better at all is undecided"
+        return f"{count} have {format.beside(speedup, curve.base, curve.metric)}{doubt}."
     if speedup.mid < 1 and decided(speedup):
         text = f"{count} are {format.slower(speedup, curve.base)}"
     else:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
-from bench.cli.common import console
+from bench.analysis.attribution.attribution import (
+    Attribution,
+    Rank,
+    attribute,
+    attribute_tensorflow,
+)
 from bench.errors import TelemetryError
 from bench.records import spark_log
+from bench.records.results import Run
+from bench.records.study import Case
+from bench.run_files import spark_event_log, workload_log
+from bench.run_files.workload_log import Log
+from bench.store import Store
 
 _STEP = 0.05  # s and 1 %: by how much the wall clock may differ from the monotonic one
 
-if TYPE_CHECKING:
-    from bench.analysis.attribution.attribution import Attribution, Rank
-    from bench.records.results import Run
-    from bench.records.study import Case
-    from bench.run_files.workload_log import Log
-    from bench.store.folder import Store
-    from bench.store.reader import Results
 
-
-def attributions(store: Store, runs: Iterable[tuple[Run, Case]]) -> dict[str, Attribution]:
-    """Return the attributions of these runs by id; print a warning for an unreadable log."""
+def attributions(
+    store: Store, runs: Iterable[tuple[Run, Case]], note: Callable[[str], None]
+) -> dict[str, Attribution]:
+    """Return the attributions of these runs by their ids; ``note`` gets each unreadable log."""
     by_run = {}
     for run, case in runs:
         try:
             parts = attribution(store, run, case)
         except TelemetryError as error:
-            console(stderr=True).print(f"warning: {run.run}: {error}", markup=False)
+            note(f"{run.run}: {error}")
             continue
         if parts is not None:
             by_run[run.run] = parts
@@ -39,9 +42,6 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
     Raises TelemetryError for a Spark event log that cannot be read.
     """
-    from bench.analysis.attribution.attribution import attribute, attribute_tensorflow
-    from bench.run_files import spark_event_log, workload_log
-
     folder = store.folder(run.run)
     path = folder / spark_log.FILE
     if path.is_file():
@@ -64,8 +64,6 @@ def attribution(store: Store, run: Run, case: Case) -> Attribution | None:
 
 def _rank(rank: int, log: Log, work: float) -> Rank:
     """Return a rank's report; its collectives need both figures."""
-    from bench.analysis.attribution.attribution import Rank
-
     wall, cpu = log.total("collective"), log.total("collective_cpu")
     if wall is None or cpu is None:
         return Rank(rank=rank, wall=work, stages=log.stages)
@@ -77,8 +75,3 @@ def clock_was_set(run: Run, window: tuple[float, float]) -> bool:
     begin, end = window
     work = run.phases.get("work", end - begin)
     return abs(end - begin - work) > _STEP + 0.01 * work
-
-
-def case_of(stored: Results, run: Run) -> Case | None:
-    """Return the case that a run measured."""
-    return stored.cases.get(run.cell.case)

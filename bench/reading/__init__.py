@@ -1,0 +1,1 @@
+"""Stored results, read back and answered: what verbs print. Nothing here contacts a machine."""
