@@ -54,7 +54,7 @@ def answers(store: Store, question: Question, note: Callable[[str], None]) -> St
     places = environments(results.runs, renamed)
     cases = {**results.cases, **{cell.case: case for cell, case in planned.values()}}
     runs = [run for run in renamed if question.chosen(run.cell)]
-    sessions = [renamed_session(one, places) for one in results.sessions.values()]
+    sessions = [renamed_session(session, places) for session in results.sessions.values()]
     selection = select(
         cases,
         runs,
@@ -72,7 +72,7 @@ def answers(store: Store, question: Question, note: Callable[[str], None]) -> St
         gpus=_samples(store, drawn, "gpu"),
         attributions=attributions(store, representatives.of_cells(selection.lines), note),
         lives={at: renamed_life(life, places) for at, life in results.lives.items()},
-        limits={one.task: one.quality for one in results.bundles.values()},
+        limits={bundle.task: bundle.quality for bundle in results.bundles.values()},
     )
     analysis = analyse(data, Terms(allow=question.allow))
     _check_allowed(question.allow, analysis)
@@ -89,11 +89,11 @@ def _metric(
     if asked is None:
         latest = max(sessions, key=lambda session: session.started_at, default=None)
         return TIME if latest is None else latest.study.metric
-    known = names(runs, bundles)
-    if asked not in known:
+    metrics = names(runs, bundles)
+    if asked not in metrics:
         raise UserError(
-            f"--metric {asked}: these results have no such metric; allowed: {', '.join(known)}",
-            remedy=nearest(asked, known),
+            f"--metric {asked}: these results have no such metric; allowed: {', '.join(metrics)}",
+            remedy=nearest(asked, metrics),
         )
     return asked
 
@@ -101,13 +101,17 @@ def _metric(
 def _check_allowed(allow: Sequence[str], analysis: StudyAnalysis) -> None:
     """Raise UserError for an accepted difference that no comparison has."""
     verdicts = analysis.comparison.verdicts
-    known = sorted({one.name for verdict in verdicts for one in verdict.differences})
+    differences = sorted(
+        {difference.name for verdict in verdicts for difference in verdict.differences}
+    )
     for name in allow:
-        if name not in known:
-            there = f"allowed here: {', '.join(known)}" if known else "there are none here"
+        if name not in differences:
+            there = (
+                f"allowed here: {', '.join(differences)}" if differences else "there are none here"
+            )
             raise UserError(
                 f"--allow {name}: no comparison has this difference; {there}",
-                remedy=nearest(name, known),
+                remedy=nearest(name, differences),
             )
 
 

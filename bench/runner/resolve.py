@@ -43,7 +43,7 @@ class ResolvedStudy(msgspec.Struct, frozen=True, kw_only=True):
     def plan(self, *, retry: Index | None = None) -> Fixed:
         """Return the plan; cells that failed in ``retry`` get one more attempt each."""
         kind = Fixed if self.study.width is None else Auto
-        bundles = {one.bundle.digest: one.bundle for one in self.workloads.values()}
+        bundles = {workload.bundle.digest: workload.bundle for workload in self.workloads.values()}
         return kind(self.study, skipped=self.skipped, retry=retry, bundles=bundles)
 
     def job(self, case: Case, run: str) -> Job:
