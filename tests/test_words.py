@@ -96,6 +96,22 @@ def sources() -> tuple[Path, ...]:
     return tuple(path for path in sorted(paths) if path != Path(__file__).resolve())
 
 
+def documents() -> Iterator[tuple[Path, int, str]]:
+    """Yield the paragraphs of the documentation with their first lines."""
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "results/*.md",
+        "tests/labs/*.md",
+        "tests/performance/*.md",
+    ):
+        for path in sorted(ROOT.glob(pattern)):
+            line = 1
+            for paragraph in path.read_text(encoding="utf-8").split("\n\n"):
+                yield path, line, " ".join(paragraph.split())
+                line += paragraph.count("\n") + 2
+
+
 def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield the names that a module defines, sets or passes, with their lines."""
     for node in ast.walk(tree):
@@ -162,6 +178,11 @@ def test_retired_phrases_stay_out(phrase: str) -> None:
         f"{path.relative_to(ROOT)}:{line}: {match[0]}; write {RETIRED_PHRASES[phrase]}"
         for path in sources()
         for line, text in texts(path.read_text(encoding="utf-8"))
+        if (match := pattern.search(text))
+    ]
+    wrong += [
+        f"{path.relative_to(ROOT)}:{line}: {match[0]}; write {RETIRED_PHRASES[phrase]}"
+        for path, line, text in documents()
         if (match := pattern.search(text))
     ]
     assert wrong == []
