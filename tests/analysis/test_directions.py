@@ -67,7 +67,7 @@ def test_what_nobody_declared_is_never_better() -> None:
     found = analysed("latency", declared=False)
     assert mids(found, "speedup") == [None, None]
     text = markdown.render(found)
-    assert "nobody says which direction of latency is better" in answer(found)[0]
+    assert "no manifest declares which direction of latency is better" in answer(found)[0]
     assert "no manifest of these results declares it" in text
     assert "is better)" not in text
 

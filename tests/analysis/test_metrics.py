@@ -172,7 +172,7 @@ def test_a_metric_without_a_declaration_has_no_better_side() -> None:
     ]
     analysis = analysis_of([session(cases)], [], runs, metric="other")
     assert analysis.scaling.curves[0].points[1].speedup is None
-    assert "nobody says which direction of other is better" in answer(analysis)[0]
+    assert "no manifest declares which direction of other is better" in answer(analysis)[0]
 
 
 def test_every_metric_reaches_the_page_markdown_and_csv() -> None:

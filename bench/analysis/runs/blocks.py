@@ -36,7 +36,7 @@ def gain(
     """Return how many times as good ``now`` is as ``before``: above 1 is better.
 
     Of a time, a latency, a loss that is before over now, of a throughput now over before. None
-    where nobody says which direction is better.
+    where no manifest declares which direction is better.
     """
     if metric.direction is None:
         return None

@@ -72,7 +72,7 @@ def _faster(curve: Curve, point: CurvePoint) -> str:
     """Return "2 workers are 1.31 times as fast as 1 (95 % interval ...), efficiency 65 %"."""
     speedup, count = point.speedup, format.workers(point.cell.workers)
     if speedup is None and curve.metric.direction is None:
-        return f"nobody says which direction of {curve.metric.name} is better."
+        return f"no manifest declares which direction of {curve.metric.name} is better."
     if speedup is None:
         return f"{count} cannot be compared with {curve.base}{_why_not(curve)}."
     word = "better"
