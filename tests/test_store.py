@@ -166,3 +166,46 @@ def test_the_index_counts_attempts_and_two_crashes_as_one() -> None:
     assert Index([], [key]).attempts(failed.cell) == 0
     assert Index([], [key, key]).attempts(failed.cell) == 1
     assert Index([good]).ok(failed.cell)
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", ".", "", "a/b", "a\nb", ".lock", "a\\b"])
+def test_a_run_whose_name_leaves_the_folder_is_refused(store: Store, name: str) -> None:
+    journal = store.journal(session())
+    journal.write(started(name))
+    journal.close()
+    with pytest.raises(StoreError, match=r"s1\.jsonl: line 2 cannot be read"):
+        store.read()
+
+
+def test_a_start_that_ended_in_another_copy_of_its_file_is_no_orphan(store: Store) -> None:
+    run = a_run()
+    journal = store.journal(session())
+    journal.write(started(run.run))
+    early = (store.root / "s1.jsonl").read_bytes()
+    journal.write(run)
+    journal.close()
+    (store.root / "a-copy.jsonl").write_bytes(early)
+    (store.root / "z-copy.jsonl").write_bytes(early)
+    read = store.read()
+    assert (read.runs, read.orphans) == ([run], [])
+
+
+def test_a_file_that_was_copied_beside_itself_counts_once_and_warns(store: Store) -> None:
+    journal = store.journal(session())
+    journal.write(a_run())
+    journal.close()
+    (store.root / "copy.jsonl").write_bytes((store.root / "s1.jsonl").read_bytes())
+    read = store.read()
+    assert len(read.runs) == 1
+    assert read.warnings == ["s1.jsonl: 1 run in it also in a file before it; each counts once"]
+
+
+@pytest.mark.parametrize("evil", ["\x1b]0;title\x07", "\x1b[31m", "\x9b31m", "\x7f"])
+def test_control_characters_do_not_come_out_of_results(store: Store, evil: str) -> None:
+    journal = store.journal(session())
+    journal.write(factory.failed(a_run(), f"see {evil} C:\\u001b\nand\tso on"))
+    journal.close()
+    (run,) = store.read().runs
+    assert not {"\x1b", "\x07", "\x9b", "\x7f"} & set(run.reason)
+    assert run.reason.startswith("see ")
+    assert run.reason.endswith("C:\\u001b\nand\tso on")

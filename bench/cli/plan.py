@@ -94,7 +94,7 @@ def _headline(asked: str | None, fixed: Fixed, stored: Results) -> str:
 def _effects(fixed: Fixed, stored: Results, metric: str) -> list[Effect]:
     """Return the smallest detectable effects: for the least and for the most repeats.
 
-    The noise is that of the positive values: the test is on logs.
+    None where a value is not positive: the test is on logs.
     """
     from bench.analysis.runs.headline import headline
     from bench.analysis.runs.metrics import declared, rule_for
@@ -104,7 +104,9 @@ def _effects(fixed: Fixed, stored: Results, metric: str) -> list[Effect]:
     groups: dict[tuple[str, str], list[float]] = {}
     for run in stored.runs:
         head = headline(run, rule_for(metric, [run], bundles))
-        if head is not None and head.value > 0:
+        if head is not None and head.value <= 0:
+            return []
+        if head is not None:
             groups.setdefault((run.cell.series, run.session), []).append(head.value)
     noise = power.noise(groups.values())
     fall = declared(metric, bundles.values()).direction == "higher"

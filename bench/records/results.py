@@ -14,7 +14,16 @@ import msgspec
 from bench.records.billing import BillingFact
 from bench.records.metrics import Metric
 from bench.records.study import Case, Cell, StagesMode, Study
-from bench.records.values import AtLeastOne, AtLeastZero, Digest, Moment, Scalar, Seconds
+from bench.records.values import (
+    AtLeastOne,
+    AtLeastZero,
+    Count,
+    Digest,
+    Moment,
+    Name,
+    Scalar,
+    Seconds,
+)
 
 SCHEMA = 2
 MEASURED = "measured"  # the origin of a run that was not imported
@@ -79,7 +88,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
     """One start of the harness: the first line of every results file."""
 
     schema: int = SCHEMA
-    session: str
+    session: Name
     campaign: str
     study: Study
     started_at: Moment
@@ -121,7 +130,7 @@ class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="started"):
     """A run is about to be submitted; without a ``run`` line, its harness died meanwhile."""
 
-    run: str
+    run: Name
     key: Digest
     cluster: str
     at: Moment
@@ -130,7 +139,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag
 class StoppedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="stopped"):
     """The user or a limit stopped this run: it does not count as an attempt."""
 
-    run: str
+    run: Name
     reason: str
     at: Moment
 
@@ -148,7 +157,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Values counted in bins: ``edges`` rise, and there is one more of them than ``counts``."""
 
     edges: tuple[float, ...]
-    counts: tuple[AtLeastZero, ...]
+    counts: tuple[Count, ...]
 
     def __post_init__(self) -> None:
         """Reject invalid bins."""
@@ -227,7 +236,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="ru
     says where an imported run comes from.
     """
 
-    run: str
+    run: Name
     origin: str = MEASURED
     cell: Cell
     attempt: AtLeastOne

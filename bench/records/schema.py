@@ -19,6 +19,7 @@ Raw = dict[str, Any]
 Step = Callable[[Iterable[Raw]], Iterator[Raw]]
 
 _GIB = 1 << 30
+MOST_REPEATS = 1_000_000
 _FIGURES = ("objective", "auc", "iterations", "converged", "vector")
 _POLICY = ("timeout", "retries", "reuse", "pause")
 
@@ -87,6 +88,8 @@ class _File1:
         """Yield the run, and its case before it where no run had it yet."""
         case = msgspec.convert(self._case(line), Case)
         repeat = line["cell"]["repeat"]
+        if not 0 <= repeat < MOST_REPEATS:
+            raise ValueError(f"repeat {repeat} is not between 0 and {MOST_REPEATS}")
         seen = msgspec.json.encode(case)
         if len(self._stored.get(seen, ())) <= repeat:
             if seen not in self._stored:

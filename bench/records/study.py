@@ -167,6 +167,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     case: Digest
     workload: str
     environment: str
-    workers: int
+    workers: AtLeastOne
     factors: Mapping[str, Scalar] = {}
     repeat: AtLeastZero

@@ -36,7 +36,7 @@ class Store:
         finally:
             if enabled:
                 gc.enable()
-        results.runs.sort(key=lambda run: run.run)
+        results.settle()
         return results
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from bench.records.results import (
 )
 from bench.records.schema import upgraded
 from bench.records.study import Case
+from bench.text import plural
 
 
 class Results(msgspec.Struct, kw_only=True):
@@ -36,7 +38,13 @@ class Results(msgspec.Struct, kw_only=True):
     lives: dict[tuple[str, str], ClusterEvent] = {}  # (session, cluster) -> its last line
     runs: list[Run] = []
     orphans: list[tuple[str, Started]] = []  # (session, started) without run or stopped
+    ended: set[str] = set()  # runs that have a line ``run`` or ``stopped`` in any file
     warnings: list[str] = []
+
+    def settle(self) -> None:
+        """Sort the runs, and drop orphans whose run ended in another file."""
+        self.runs.sort(key=lambda run: run.run)
+        self.orphans = [(of, line) for of, line in self.orphans if line.run not in self.ended]
 
     def of_campaign(self, campaign: str) -> list[Run]:
         """Return the runs of one campaign."""
@@ -53,6 +61,9 @@ class _Head(msgspec.Struct):
     schema: int = 0
 
 
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+_CONTROL_BYTES = re.compile(rb"\xc2[\x80-\x9f]|\x7f")
+_ESCAPES = re.compile(rb"\\(?:\\|u00(?:[01][0-9a-fA-F]|7[fF]|[89][0-9a-fA-F]))")
 _lines = msgspec.json.Decoder(Line)
 _raw = msgspec.json.Decoder(dict[str, Any])
 _head = msgspec.json.Decoder(_Head)
@@ -73,7 +84,7 @@ def _read_file(path: Path, results: Results) -> None:
         nonlocal number
         for text in lines:
             number += 1
-            yield text
+            yield _printable(text)
 
     try:
         for line in _decoded(counted(), head.schema):
@@ -83,7 +94,20 @@ def _read_file(path: Path, results: Results) -> None:
             f"{path.name}: line {number} cannot be read ({error})",
             remedy="move the file out of the results folder, or fix the line",
         ) from error
+    if reader.repeated:
+        results.warnings.append(
+            f"{path.name}: {plural(reader.repeated, 'run')} in it also in a file before it;"
+            " each counts once"
+        )
     results.orphans.extend((reader.session, started) for started in reader.starts.values())
+
+
+def _printable(text: bytes) -> bytes:
+    """Replace control characters, which would reach terminals and pages; line breaks stay."""
+    if b"\\u00" not in text and _CONTROL_BYTES.search(text) is None:
+        return text
+    text = _CONTROL_BYTES.sub(_REPLACEMENT, text)
+    return _ESCAPES.sub(lambda match: match[0] if match[0] == b"\\\\" else _REPLACEMENT, text)
 
 
 def _decoded(texts: Iterator[bytes], schema: int) -> Iterator[Line]:
@@ -102,14 +126,14 @@ class _Reader:
         self._results = results
         self.session = ""
         self.starts: dict[str, Started] = {}
+        self.repeated = 0  # lines of runs that were read before
 
     def add(self, line: Line) -> None:
         """Sort in one line."""
         match line:
             case Run() | StoppedLine():
                 self.starts.pop(line.run, None)
-                if isinstance(line, Run):
-                    self._results.runs.append(line)
+                self._end(line)
             case Started():
                 self.starts[line.run] = line
             case ClusterEvent():
@@ -124,6 +148,15 @@ class _Reader:
             case Session():
                 self.session = line.session
                 self._results.sessions[line.session] = line
+
+    def _end(self, line: Run | StoppedLine) -> None:
+        """Take a run once, also where a file was copied beside itself."""
+        if line.run in self._results.ended:
+            self.repeated += 1
+            return
+        self._results.ended.add(line.run)
+        if isinstance(line, Run):
+            self._results.runs.append(line)
 
 
 def _check_head(path: Path, text: bytes) -> _Head:

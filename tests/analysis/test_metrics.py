@@ -185,3 +185,10 @@ def test_every_metric_reaches_the_page_markdown_and_csv() -> None:
     assert "| throughput | all | higher |" in text
     assert text.count("| latency | q") == 3 * MOST_ITEMS
     assert "declared and not reported by any run that counts: unused." in text
+
+
+def test_values_beyond_what_a_float_can_average_have_no_interval() -> None:
+    wide = interval.geometric_mean([1e300, 1e-300])
+    assert (wide.low, wide.high) == (None, None)
+    assert wide.mid == pytest.approx(1.0)
+    assert interval.geometric_mean([1.7e308, 1.7e308]).low is None
