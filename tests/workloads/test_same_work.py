@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ MARK = ":::BENCH "
 PARAMS = {"tolerance": 1e-12, "max_iterations": 500, "regularization": 0.001}
 DATA = {"name": "spark-perf", "rows": 5000, "features": 20, "noise": 0.2}
 SECONDS = 280
+METRICS = {  # name -> unit
+    name: metric["unit"]
+    for manifest in WORKLOADS.glob("*/workload.toml")
+    for name, metric in tomllib.loads(manifest.read_text())["metrics"].items()
+}
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -26,7 +32,8 @@ def job(folder: Path, stages: str, **changes: object) -> str:
     fields: dict[str, object] = {
         "run": "n",
         "params": PARAMS | {"partitions": 0},
-        "dataset": DATA,
+        "datasets": {"train": DATA},
+        "metrics": METRICS,
         "passes": 2,
         "stages": stages,
         "folder": str(folder),
@@ -124,7 +131,7 @@ def assert_same(told: list[dict[str, Any]], peer: list[dict[str, Any]]) -> None:
     mine, theirs = one(told, "dataset"), one(peer, "dataset")
     assert mine["digest"] == theirs["digest"]
     assert mine["moments"] == pytest.approx(theirs["moments"], rel=1e-9)
-    quality, expected = one(told, "quality"), one(peer, "quality")
+    quality, expected = one(told, "quality")["figures"], one(peer, "quality")["figures"]
     assert quality["converged"]
     assert expected["converged"]
     assert quality["objective"] == pytest.approx(expected["objective"], abs=1e-6)
