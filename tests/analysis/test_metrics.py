@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.analysis.runs.headline import headline
 from bench.analysis.runs.metrics import MetricRule
-from bench.analysis.statistics import interval, quantile
+from bench.analysis.statistics import interval, quantile, ratio
 from bench.analysis.study_types import StudyAnalysis
 from bench.records.metrics import Aggregate, Metric
 from bench.records.results import Bundle, Histogram, Measurement, Run
@@ -192,3 +192,12 @@ def test_values_beyond_what_a_float_can_average_have_no_interval() -> None:
     assert (wide.low, wide.high) == (None, None)
     assert wide.mid == pytest.approx(1.0)
     assert interval.geometric_mean([1.7e308, 1.7e308]).low is None
+
+
+def test_ratios_beyond_a_float_have_no_interval() -> None:
+    wide = ratio.paired([(1e308, 1e-308), (1e308, 1.0)])
+    assert (wide.low, wide.high) == (None, None)
+    assert "too large" in wide.note
+    unpaired = ratio.ratio([1e308, 1e307], [1e-308, 1e-307])
+    assert unpaired is not None
+    assert (unpaired.low, unpaired.high) == (None, None)

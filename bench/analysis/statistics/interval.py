@@ -19,7 +19,7 @@ from bench.analysis.statistics.types import Interval
 LEVEL = 0.95
 MEDIAN_FROM = 10  # runs from which the median's interval is narrow enough to be of use
 
-_LARGEST_LOG = 709.0  # of a float
+LARGEST_LOG = 709.0  # of a float
 GEOMETRIC = "geometric mean, Student t on log times"
 PLAIN = "mean, Student t on plain values"
 MEDIAN = "median, interpolated order statistics"
@@ -70,17 +70,25 @@ def geometric_mean(values: Sequence[float], level: float = LEVEL) -> Interval:
     logs = [math.log(value) for value in values]
     centre = fmean(logs)
     half = t_quantile(0.5 + level / 2, n - 1) * deviation(logs) / math.sqrt(n)
-    if centre + half > _LARGEST_LOG:
+    note = "all runs are equal" if half == 0 else ""
+    return of_logs(centre, half, level=level, method=GEOMETRIC, n=n, note=note)
+
+
+def of_logs(
+    centre: float, half: float, *, level: float, method: str, n: int, note: str = ""
+) -> Interval:
+    """Return exp(centre) with exp(centre -+ half); no interval where a float cannot hold it."""
+    if centre + half > LARGEST_LOG:
         note = "the values are too large or too far apart for an interval"
-        return Interval(mid=math.exp(min(centre, _LARGEST_LOG)), method=GEOMETRIC, n=n, note=note)
+        return Interval(mid=math.exp(min(centre, LARGEST_LOG)), method=method, n=n, note=note)
     return Interval(
         mid=math.exp(centre),
         low=math.exp(centre - half),
         high=math.exp(centre + half),
         level=level,
-        method=GEOMETRIC,
+        method=method,
         n=n,
-        note="all runs are equal" if half == 0 else "",
+        note=note,
     )
 
 

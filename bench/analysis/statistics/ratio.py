@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from bench.analysis.statistics.interval import LEVEL, deviation, t_quantile
+from bench.analysis.statistics.interval import LARGEST_LOG, LEVEL, deviation, of_logs, t_quantile
 from bench.analysis.statistics.types import Interval
 
 PAIRED = "ratio of geometric means, paired t on log ratios within blocks"
@@ -27,7 +27,10 @@ def ratio(over: Sequence[float], base: Sequence[float], level: float = LEVEL) ->
     centre, n = fmean(a) - fmean(b), min(len(a), len(b))
     if n < 2:
         return Interval(
-            mid=math.exp(centre), method=WELCH, n=n, note="one run on a side, no interval"
+            mid=math.exp(min(centre, LARGEST_LOG)),
+            method=WELCH,
+            n=n,
+            note="one run on a side, no interval",
         )
     va, vb = deviation(a) ** 2 / len(a), deviation(b) ** 2 / len(b)
     half = 0.0
@@ -36,14 +39,7 @@ def ratio(over: Sequence[float], base: Sequence[float], level: float = LEVEL) ->
         pa, pb = va / scale, vb / scale
         freedom = (pa + pb) ** 2 / (pa**2 / (len(a) - 1) + pb**2 / (len(b) - 1))
         half = t_quantile(0.5 + level / 2, freedom) * math.sqrt(va + vb)
-    return Interval(
-        mid=math.exp(centre),
-        low=math.exp(centre - half),
-        high=math.exp(centre + half),
-        level=level,
-        method=WELCH,
-        n=n,
-    )
+    return of_logs(centre, half, level=level, method=WELCH, n=n)
 
 
 def paired(pairs: Sequence[tuple[float, float]], level: float = LEVEL) -> Interval:
@@ -52,14 +48,13 @@ def paired(pairs: Sequence[tuple[float, float]], level: float = LEVEL) -> Interv
     Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25, the hours of
     sleep: t on the paired differences, here of log times.
     """
-    logs = [math.log(a / b) for a, b in pairs]
+    logs = [_log(a, b) for a, b in pairs]
     n, centre = len(logs), fmean(logs)
     half = t_quantile(0.5 + level / 2, n - 1) * deviation(logs) / math.sqrt(n)
-    return Interval(
-        mid=math.exp(centre),
-        low=math.exp(centre - half),
-        high=math.exp(centre + half),
-        level=level,
-        method=PAIRED,
-        n=n,
-    )
+    return of_logs(centre, half, level=level, method=PAIRED, n=n)
+
+
+def _log(a: float, b: float) -> float:
+    """Return log(a / b), also where a float cannot hold a / b."""
+    quotient = a / b
+    return math.log(quotient) if 0 < quotient < math.inf else math.log(a) - math.log(b)
